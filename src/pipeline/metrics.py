@@ -1,0 +1,97 @@
+"""How well attention finds the planted key: pure functions of attention and mask.
+
+In all of them `attention` is (samples, steps): a sample's attention weights averaged over features, each at least 0,
+summing to 1 over the steps; `mask` is (samples, steps), true at the planted steps, of which a sample may have
+several or none. Each returns one value a sample, shape (samples,), unless it says otherwise; average over samples
+last, and compare seeds, never samples.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import entr
+from sklearn.metrics import average_precision_score
+
+Attention = NDArray[np.floating]
+Mask = NDArray[np.bool_]
+Values = NDArray[np.float64]
+
+
+def key_mass(attention: Attention, mask: Mask) -> Values:
+    """Return the attention on the key steps, in [0, 1]."""
+    return np.where(mask, attention, 0).sum(axis=1, dtype=np.float64)
+
+
+def key_lift(attention: Attention, mask: Mask) -> Values:
+    """Return `key_mass` over what uniform attention gives, |k| / T: 1 is chance. Without a key it is not a number."""
+    keys = mask.sum(axis=1)
+    return key_mass(attention, mask) * mask.shape[1] / np.where(keys > 0, keys, np.nan)
+
+
+def hit_rate(attention: Attention, mask: Mask) -> Values:
+    """Return whether the largest weight is on a key step; of several largest, the share on key steps. In [0, 1]."""
+    largest = attention == attention.max(axis=1, keepdims=True)
+    return np.asarray((largest & mask).sum(axis=1) / largest.sum(axis=1))
+
+
+def mean_hit(attention: Attention, mask: Mask) -> Values:
+    """Return `hit_rate` of the sample-averaged attention, the vector that the article looks at, for each mask."""
+    mean = attention.mean(axis=0, dtype=np.float64)
+    return hit_rate(np.broadcast_to(mean, attention.shape), mask)
+
+
+def average_precision(attention: Attention, mask: Mask) -> Values:
+    """Return scikit-learn's average precision of attention as a score for "is a key step". Without a key: NaN."""
+    pairs = zip(mask, attention, strict=True)
+    return np.array([average_precision_score(m, a) if m.any() else np.nan for m, a in pairs], np.float64)
+
+
+def entropy(attention: Attention, mask: Mask) -> Values:
+    """Return the Shannon entropy over ln T: 1 is uniform attention, 0 is one-hot. The mask plays no part."""
+    del mask
+    return np.asarray(entr(attention.astype(np.float64)).sum(axis=1) / np.log(attention.shape[1]))
+
+
+def late_mass(attention: Attention, mask: Mask) -> Values:
+    """Return the attention after the last key step, in [0, 1]; without a key it is not a number."""
+    steps = np.arange(mask.shape[1])
+    last = np.where(mask, steps, -1).max(axis=1, keepdims=True)
+    mass = np.where(steps > last, attention, 0).sum(axis=1, dtype=np.float64)
+    return np.where(last[:, 0] >= 0, mass, np.nan)
+
+
+def input_dependence(attention: Attention, mask: Mask) -> Values:
+    """Return the Jensen-Shannon divergence (nats) of each sample's attention from the mean attention.
+
+    0 for all samples means that attention ignores its input and only knows the position; at most ln 2.
+    """
+    del mask
+    a = attention.astype(np.float64)
+    mean = np.broadcast_to(a.mean(axis=0), a.shape)
+    halfway = entr((a + mean) / 2).sum(axis=1)
+    return np.maximum(halfway - (entr(a).sum(axis=1) + entr(mean).sum(axis=1)) / 2, 0)
+
+
+MEASURES = {
+    f.__name__: f
+    for f in (key_mass, key_lift, hit_rate, mean_hit, average_precision, entropy, late_mass, input_dependence)
+}
+
+
+def summarize(attention: Attention, mask: Mask, y: NDArray[np.floating]) -> dict[str, float]:
+    """Return every measure averaged over samples, and `key_mass` for either label apart.
+
+    Args:
+        attention: (samples, steps), of one seed.
+        mask: (samples, steps).
+        y: (samples,), labels 0 and 1.
+
+    Returns:
+        Name -> mean over the samples; NaN where no sample has a value.
+    """
+    means = {name: _mean(measure(attention, mask)) for name, measure in MEASURES.items()}
+    mass = key_mass(attention, mask)
+    return means | {f"key_mass_y{label}": _mean(mass[y == label]) for label in (0, 1)}
+
+
+def _mean(values: Values) -> float:
+    return float(values.mean()) if len(values) else float("nan")

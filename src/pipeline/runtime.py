@@ -1,0 +1,79 @@
+"""Worker processes, and TensorFlow imported without its start-up chatter."""
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+import joblib
+import psutil
+from tqdm import tqdm
+
+Result = TypeVar("Result")
+Item = TypeVar("Item")
+
+
+@contextmanager
+def quiet_start() -> Iterator[None]:
+    """Silence what native code prints to standard error; no environment variable reaches all of it.
+
+    Python's own messages and exceptions after the block are shown as ever.
+    """
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(nowhere)
+        os.close(kept)
+
+
+def import_tensorflow() -> None:
+    """Import TensorFlow, quietly; later imports of it cost nothing."""
+    with quiet_start():
+        import tensorflow  # noqa: F401
+
+
+def each_seed(
+    work: Callable[[int], Result], seeds: list[int], workers: int | None, title: str
+) -> dict[int, Result]:
+    """Return seed -> `work(seed)`, worked out in processes side by side, with a progress bar.
+
+    Args:
+        work: what to do for a seed; it must not depend on which seeds its process did before.
+        seeds: the seeds.
+        workers: processes; None means one for each core.
+        title: what the progress bar says.
+    """
+    processes = min(workers or joblib.cpu_count(), len(seeds))
+    tasks = (joblib.delayed(_one)(work, seed) for seed in seeds)
+    try:
+        results = joblib.Parallel(processes, backend="loky", return_as="generator_unordered")(tasks)
+        done = dict(_progress(results, title, len(seeds)))
+    except BaseException:
+        _end_children()
+        raise
+    return {seed: done[seed] for seed in seeds}
+
+
+def _end_children() -> None:
+    """End all processes that this one started; what they were at is given up."""
+    children = psutil.Process().children(recursive=True)
+    for child in children:
+        child.kill()
+    psutil.wait_procs(children, timeout=10)
+
+
+def _one(work: Callable[[int], Result], seed: int) -> tuple[int, Result]:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears Ctrl-C too, and ends its workers
+    return seed, work(seed)
+
+
+def _progress(items: Iterable[Item], title: str, total: int) -> Iterator[Item]:
+    """Yield the items under a progress bar that shows the time left."""
+    form = "{desc} {bar:24} {n_fmt}/{total_fmt} seeds, {elapsed} gone, {remaining} left"
+    return iter(tqdm(items, title, total, bar_format=form, file=sys.stderr))

@@ -1,0 +1,58 @@
+"""What a stage says when it is done."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.config import Tracking
+from pipeline.results import AttendedSeed, TrainedSeed
+from pipeline.storage import shown
+
+BLOCKS = "▁▂▃▄▅▆▇█"
+
+
+def blocks(vector: NDArray[np.floating]) -> str:
+    """Return a line of block characters, one for each time step, the highest for the largest weight."""
+    levels = np.ceil(vector / vector.max() * len(BLOCKS)).astype(int) - 1
+    return "".join(BLOCKS[max(level, 0)] for level in levels)
+
+
+def show_training(trained: dict[int, TrainedSeed]) -> None:
+    """Print held-out loss and accuracy of each seed."""
+    print("  seed  held-out loss  held-out accuracy")
+    for seed, result in trained.items():
+        print(f"{seed:>6}  {result.loss:>13.2e}  {result.accuracy:>17.4f}")
+
+
+def show_attention(title: str, attended: dict[int, AttendedSeed]) -> None:
+    """Print the mean attention vector of a variant's seeds as a line of blocks, the key steps marked below it."""
+    vector = np.mean([result.vector for result in attended.values()], axis=0)
+    key = np.mean([result.key for result in attended.values()], axis=0)
+    masses = [result.measures["key_mass"] for result in attended.values()]
+    spread = f"{np.mean(masses):.3f} ({min(masses):.3f} to {max(masses):.3f} over {len(masses)} seeds)"
+    _print(f"{title:<18} {blocks(vector)}  key mass {spread}")
+    print(" " * 19 + "".join("^" if share == key.max() > 0 else " " for share in key).rstrip())
+
+
+def show_comparison(summary: list[dict[str, Any]]) -> None:
+    """Print the means over seeds, a line for each variant."""
+    print("variant             key mass  hit rate  late mass  accuracy")
+    for row in summary:
+        numbers = [row[f"{name}_mean"] for name in ("key_mass", "hit_rate", "late_mass")]
+        cells = "".join(f"{number:>10.3f}" for number in numbers)
+        print(f"{row['variant']:<18}{cells}{row['accuracy_mean']:>11.5f}")
+
+
+def show_where(folder: Path, settings: Tracking) -> None:
+    """Print where the results are and, if runs are tracked, how to look at them."""
+    browse = " Browse the runs: make ui" if settings.uri else ""
+    print(f"Results are in {shown(folder)}.{browse}")
+
+
+def _print(line: str) -> None:
+    """Print a line; on a terminal that lacks a character, with a stand-in for it."""
+    encoding = sys.stdout.encoding or "utf-8"
+    print(line.encode(encoding, "replace").decode(encoding))

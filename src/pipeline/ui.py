@@ -1,0 +1,51 @@
+"""Fill in what MLflow lacks from the result files, then serve its UI on 127.0.0.1. `python -m pipeline.ui`"""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from pipeline import storage, tracking
+from pipeline.config import ROOT, Config, UserError, command, digest
+from pipeline.results import read_attention, read_training
+from pipeline.tracking import Values
+
+
+def fill(config: Config) -> int:
+    """Have MLflow show every result in the project's folders and in outputs/; return how many runs that added."""
+    trainings = {digest(values): (values, folder) for values, folder in _found("models/*")}
+    analyses: dict[str, list[tuple[Values, Path]]] = {key: [] for key in trainings}
+    for values, folder in _found("attention/*"):
+        key = digest({name: values[name] for name in storage.TRAINING})
+        analyses.setdefault(key, []).append((values, folder))
+    added = 0
+    for key, (values, folder) in trainings.items():
+        trained = read_training(folder)
+        for more, attention in analyses[key]:
+            added += tracking.ensure(config.tracking, more, trained, read_attention(attention))
+        added += tracking.ensure(config.tracking, values, trained)
+    for _, folder in _found("comparison"):
+        added += tracking.ensure_comparison(config.tracking, folder)
+    return added
+
+
+def _found(pattern: str) -> Iterator[tuple[Values, Path]]:
+    """Yield values and folder of every whole result of a kind."""
+    for base in (ROOT, *sorted(ROOT.glob("outputs/*"))):
+        for path in sorted(base.glob(f"{pattern}/{storage.PARAMS}")):
+            if not path.parent.name.endswith(".part"):
+                yield json.loads(path.read_text(encoding="utf-8")), path.parent
+
+
+def stage(config: Config) -> None:
+    """Fill in, then serve until Ctrl-C."""
+    if not config.tracking.uri:
+        raise UserError("tracking is off: there are no runs to show; leave out tracking=off.")
+    print(f"{fill(config)} runs added from the result files.")
+    print(f"MLflow UI: http://127.0.0.1:{config.port} (Ctrl-C ends it)", flush=True)
+    tracking.serve(config.tracking, config.port)
+
+
+main = command(stage)
+
+if __name__ == "__main__":
+    main()
