@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline import dataset, runtime, storage, terminal, tracking
-from pipeline.config import Config, Study, UserError, command
+from pipeline.command import command
+from pipeline.config import Config, Study, UserError
 from pipeline.results import AttendedSeed, read_training, write_attention
 
 if TYPE_CHECKING:

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline import report, storage, terminal, tracking
-from pipeline.config import Config, Study, UserError, Variant, command, load_variant
+from pipeline.command import command
+from pipeline.config import Config, Study, UserError, Variant, load_variant
 from pipeline.results import AttendedSeed, TrainedSeed, read_attention, read_training, write_curves, write_vectors
 from pipeline.storage import write_csv, write_text
 

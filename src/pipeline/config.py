@@ -1,27 +1,16 @@
-"""What a run may be told: names, types and ranges of all values, and the command line. Only this module knows Hydra."""
+"""What a run may be told: names, types and ranges of all values."""
 
-import dataclasses
 import hashlib
 import json
 import os
-import re
-import signal
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cache, wraps
+from functools import cache
 from math import isfinite
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
-import hydra
-from hydra.core.config_store import ConfigStore
-from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException, MissingConfigException, OverrideParseException
-from omegaconf import MISSING, DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
+from omegaconf import MISSING, OmegaConf
 
 
 class UserError(Exception):
@@ -120,9 +109,6 @@ class Config(Study):
     port: int = MISSING
 
 
-ConfigStore.instance().store(name="schema", node=Config)
-
-
 def _find_root() -> Path:
     """Return the project's root: PROJECT_ROOT, else the folder worked in or one above it, else this checkout."""
     if "PROJECT_ROOT" in os.environ:
@@ -202,117 +188,3 @@ def _counts(config: Config) -> Iterator[tuple[str, int]]:
     yield "probe.samples", config.probe.samples
     if config.workers is not None:
         yield "workers", config.workers
-
-
-def command(stage: Callable[[Config], None]) -> Callable[[], None]:
-    """Turn a stage into a program: values from conf/, params.yaml and the command line, checked before it starts.
-
-    A user's mistake ends it with one sentence on standard error and exit code 1, Ctrl-C with 130; with
-    HYDRA_FULL_ERROR=1 set, a mistake shows its traceback.
-    """
-
-    @wraps(stage)
-    def task(cfg: DictConfig) -> None:
-        with _mistakes_explained():
-            stage(_typed(cfg))
-
-    def main() -> None:
-        signal.signal(signal.SIGTERM, _terminate)
-        os.environ["PROJECT_ROOT"] = str(ROOT)
-        with _mistakes_explained():
-            # Hydra prints errors in a form of its own unless told to raise them.
-            os.environ["HYDRA_FULL_ERROR"] = "1"
-            hydra.main(version_base="1.3", config_path=str(ROOT / "conf"), config_name="config")(task)()
-
-    return main
-
-
-_TRACEBACKS = os.environ.get("HYDRA_FULL_ERROR") == "1"
-
-
-@contextmanager
-def _mistakes_explained() -> Iterator[None]:
-    try:
-        yield
-    except KeyboardInterrupt:
-        _stop("interrupted; what was finished before is as it was.", 130)
-    except (UserError, HydraException, OmegaConfBaseException, YAMLError, OSError) as error:
-        if _TRACEBACKS:
-            raise
-        _stop(explain(error), 1)
-
-
-def _terminate(number: int, frame: object) -> NoReturn:
-    raise KeyboardInterrupt
-
-
-def _stop(sentence: str, code: int) -> NoReturn:
-    mark = "\033[31merror:\033[0m" if sys.stderr.isatty() else "error:"
-    print(mark, sentence, file=sys.stderr)
-    raise SystemExit(code)
-
-
-def _typed(cfg: DictConfig) -> Config:
-    """Return the composed values as a checked `Config`."""
-    _check_keys(cfg, Config)
-    config = OmegaConf.to_object(cfg)
-    assert isinstance(config, Config)
-    if config.variant is not None:
-        config.variant.name = HydraConfig.get().runtime.choices["variant"]
-    check(config)
-    return config
-
-
-def _check_keys(cfg: DictConfig, schema: Any, prefix: str = "") -> None:
-    """Raise a `UserError` for a key that no stage would read, or one without a value."""
-    known = {f.name for f in dataclasses.fields(schema)}
-    for key in map(str, cfg):
-        if key not in known:
-            raise UserError(_unknown(f"{prefix}{key}"))
-        if OmegaConf.is_missing(cfg, key):
-            raise UserError(f"{prefix}{key} has no value: give it one in params.yaml or on the command line.")
-        if isinstance(cfg[key], DictConfig):
-            _check_keys(cfg[key], OmegaConf.get_type(cfg, key), f"{prefix}{key}.")
-
-
-def _fields(path: list[str]) -> dict[str, Any]:
-    """Return name -> type of the values in a section, given by its path from the top."""
-    schema: Any = Config
-    for name in path:
-        types = {f.name: f.type for f in dataclasses.fields(schema)}
-        schema = Variant if name == "variant" else types.get(name)
-        if not dataclasses.is_dataclass(schema):
-            return {}
-    return {f.name: f.type for f in dataclasses.fields(schema)}
-
-
-def _unknown(key: str) -> str:
-    *path, _ = key.split(".")
-    has = f"{'.'.join(path)} has" if path else "there are"
-    return f"{key} is not a parameter: {has} {', '.join(_fields(path))}."
-
-
-_KINDS = {int: "a whole number", float: "a number", str: "a name", list[int]: "a list of whole numbers"}
-
-
-def explain(error: Exception) -> str:
-    """Return one sentence for an error of Hydra, OmegaConf, YAML or the file system."""
-    text = str(error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else error)
-    key = re.search(r"full_key: ([\w.]+)", text)
-    if isinstance(error, MissingConfigException) and error.options:
-        group, _, name = str(error.missing_cfg_file).rpartition("/")
-        return f"{group} is {name}: it must be one of {', '.join(error.options)}."
-    if "No match in the defaults list" in text:
-        return f"{text.splitlines()[0]} Write +variant=NAME, where NAME is one of: {', '.join(variant_names())}."
-    if key and "Key '" in text:
-        return _unknown(key[1])
-    if key:
-        *path, name = key[1].split(".")
-        kind = _KINDS.get(_fields(path).get(name), "what params.yaml shows")
-        reason = next(line for line in text.splitlines() if "raised while composing" not in line)
-        return f"{key[1]}: {reason.rstrip('.')}; it must be {kind}."
-    if isinstance(error, OverrideParseException):
-        return f"{error.override} cannot be read as name=value: {text.splitlines()[0]}."
-    if isinstance(error, OSError) and error.strerror:
-        return f"{error.filename or 'a file'}: {error.strerror}."
-    return " ".join(text.split())

@@ -11,7 +11,8 @@ from numpy.random import Generator, SeedSequence, default_rng
 from numpy.typing import NDArray
 
 from pipeline import storage
-from pipeline.config import Config, Data, command
+from pipeline.command import command
+from pipeline.config import Config, Data
 
 SPLITS = ("train", "validation", "probe")
 CHUNK = 65_536  # samples drawn at a time: memory stays flat in their number

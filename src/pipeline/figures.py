@@ -1,5 +1,6 @@
 """All figures, in one style: colours that colour-blind readers can tell apart, the planted step marked."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,13 +10,13 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 # Okabe & Ito (2008), https://jfly.uni-koeln.de/color/
-BLUE, VERMILION, GREY = "#56B4E9", "#D55E00", "#555555"
+BLUE, VERMILION, GREY, BLACK = "#56B4E9", "#D55E00", "#555555", "#000000"
 
 # title; attention vectors (seeds, steps); share of samples with a key at each step (steps,)
 Panel = tuple[str, NDArray[np.floating], NDArray[np.floating]]
 
 
-def attention(panels: list[Panel]) -> Figure:
+def attention(panels: Sequence[Panel]) -> Figure:
     """Draw attention vectors as the article does, bars over the time steps, a panel for each variant.
 
     Bars are means over the seeds, dots the seeds; the planted step stands out in colour and by its mark, and a
@@ -47,8 +48,8 @@ def _bars(ax: Axes, title: str, vectors: NDArray[np.floating], key: NDArray[np.f
     ax.bar(steps[planted], mean[planted], color=VERMILION, hatch="//", edgecolor="white", label="planted step")
     if len(vectors) > 1:
         spread = np.linspace(-0.25, 0.25, len(vectors))[:, None]
-        ax.plot(steps + spread, vectors, ".", color=GREY, markersize=2.5, alpha=0.7)
-        ax.plot([], [], ".", color=GREY, label=f"single seeds ({len(vectors)})")
+        ax.plot(steps + spread, vectors, ".", color=BLACK, markersize=3)
+        ax.plot([], [], ".", color=BLACK, label=f"single seeds ({len(vectors)})")
     ax.axhline(1 / len(steps), color=GREY, linestyle="--", linewidth=1, label="uniform attention")
     ax.set_title(title, fontsize=11)
     ax.set_xticks(steps[:: max(1, len(steps) // 10)])

@@ -18,13 +18,13 @@ Values = NDArray[np.float64]
 
 def key_mass(attention: Attention, mask: Mask) -> Values:
     """Return the attention on the key steps, in [0, 1]."""
-    return np.where(mask, attention, 0).sum(axis=1, dtype=np.float64)
+    return np.asarray(np.where(mask, attention, 0).sum(axis=1, dtype=np.float64))
 
 
 def key_lift(attention: Attention, mask: Mask) -> Values:
     """Return `key_mass` over what uniform attention gives, |k| / T: 1 is chance. Without a key it is not a number."""
     keys = mask.sum(axis=1)
-    return key_mass(attention, mask) * mask.shape[1] / np.where(keys > 0, keys, np.nan)
+    return np.asarray(key_mass(attention, mask) * mask.shape[1] / np.where(keys > 0, keys, np.nan))
 
 
 def hit_rate(attention: Attention, mask: Mask) -> Values:
@@ -68,7 +68,7 @@ def input_dependence(attention: Attention, mask: Mask) -> Values:
     a = attention.astype(np.float64)
     mean = np.broadcast_to(a.mean(axis=0), a.shape)
     halfway = entr((a + mean) / 2).sum(axis=1)
-    return np.maximum(halfway - (entr(a).sum(axis=1) + entr(mean).sum(axis=1)) / 2, 0)
+    return np.asarray(np.maximum(halfway - (entr(a).sum(axis=1) + entr(mean).sum(axis=1)) / 2, 0))
 
 
 MEASURES = {

@@ -6,12 +6,11 @@ from pipeline.config import Data, Model, Study, Train
 
 Row = dict[str, Any]
 
-# The article's set-up, and what others found with it: mean key mass of one seed (published figures; a line-for-line
-# port to Keras 3, seed 1337) and over ten seeds with data of their own (another port).
+# The article's set-up, and the key mass that others found with it: a line-for-line port of the article's script to
+# Keras 3, seed 1337, and the means of another port over ten seeds.
 ARTICLE = (Data(300_000, 0.1, 20, 2, 10, 0), Model(32), Train(1, 64, 0.001, 64))
 PORT = {"before_shared": 0.418, "before_unshared": 0.415, "after_shared": 0.766, "after_unshared": 0.532}
 TEN_SEEDS = {"before_shared": 0.39, "before_unshared": 0.40, "after_shared": 0.78, "after_unshared": 0.51}
-FIGURES = {"before_unshared": 0.408, "after_unshared": 0.771}
 
 
 def render(study: Study, runs: list[Row], summary: list[Row]) -> str:
@@ -45,10 +44,10 @@ def render(study: Study, runs: list[Row], summary: list[Row]) -> str:
 
 
 _PUBLISHED = (
-    "Key mass. *Figures*: read off the original repository's figures, drawn with **one** feature instead of two, one "
-    "run each; which sharing they used is not the same as here, as one feature shares with itself. *Port*: a "
-    "line-for-line port of the article's script to Keras 3, seed 1337. *Ten seeds*: means of another port, each seed "
-    "with data of its own."
+    "Key mass. *One seed*: a line-for-line port of the article's script to Keras 3, seed 1337. *Ten seeds*: means of "
+    "another port, each seed with data of its own. The figures in the original repository were drawn with **one** "
+    "feature instead of two, one run each; read off them: 0.408 before the LSTM, and 0.771 after it, with 0.212 one "
+    "step late."
 )
 
 
@@ -91,10 +90,10 @@ def published_table(summary: list[Row]) -> str:
         ]
         for row in summary
     ]
-    return _table(["variant", "here", "figures", "port", "ten seeds"], rows)
+    return _table(["variant", "here", "one seed", "ten seeds"], rows)
 
 
-_KNOWN = ((FIGURES, 3), (PORT, 3), (TEN_SEEDS, 2))
+_KNOWN = ((PORT, 3), (TEN_SEEDS, 2))
 
 
 def _spread(row: Row, name: str) -> str:

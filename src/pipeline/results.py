@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.config import digest
 from pipeline.storage import read_csv, write_csv
 
 Weights = dict[str, NDArray[np.float32]]  # by the path of the variable
@@ -40,6 +41,11 @@ class AttendedSeed(NamedTuple):
     key: NDArray[np.float64]
     measures: dict[str, float]
 
+    def attention_hash(self) -> str:
+        """Return a hash of the vector and its measures, at the precision of the files."""
+        rounded = [[f"{weight:.9g}" for weight in self.vector], {k: f"{v:.9g}" for k, v in self.measures.items()}]
+        return digest(rounded)
+
 
 def write_training(folder: Path, trained: dict[int, TrainedSeed]) -> None:
     """Write metrics.csv, history.csv and weights/seed-N.npz (neither pickle nor date in it)."""
@@ -47,7 +53,9 @@ def write_training(folder: Path, trained: dict[int, TrainedSeed]) -> None:
     for seed, result in trained.items():
         arrays: dict[str, Any] = dict(result.weights)
         np.savez(folder / "weights" / f"seed-{seed}.npz", allow_pickle=False, **arrays)
-    write_csv(folder / "metrics.csv", ["seed", "loss", "accuracy"], [[s, r.loss, r.accuracy] for s, r in trained.items()])
+    write_csv(
+        folder / "metrics.csv", ["seed", "loss", "accuracy"], [[s, r.loss, r.accuracy] for s, r in trained.items()]
+    )
     write_curves(folder / "history.csv", trained)
 
 
@@ -103,4 +111,5 @@ def read_attention(folder: Path) -> dict[int, AttendedSeed]:
         int(row["seed"]): {name: float(value) for name, value in row.items() if name != "seed"}
         for row in read_csv(folder / "metrics.csv")
     }
-    return {seed: AttendedSeed(*np.array(pairs).T, measures[seed]) for seed, pairs in vectors.items()}
+    arrays = {seed: np.array(pairs).T for seed, pairs in vectors.items()}
+    return {seed: AttendedSeed(vector, key, measures[seed]) for seed, (vector, key) in arrays.items()}

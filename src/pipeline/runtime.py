@@ -2,14 +2,19 @@
 
 import os
 import signal
+import socket
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import TypeVar
 
 import joblib
 import psutil
+from joblib.externals.loky.process_executor import TerminatedWorkerError
 from tqdm import tqdm
+
+from pipeline.config import UserError
 
 Result = TypeVar("Result")
 Item = TypeVar("Item")
@@ -38,9 +43,7 @@ def import_tensorflow() -> None:
         import tensorflow  # noqa: F401
 
 
-def each_seed(
-    work: Callable[[int], Result], seeds: list[int], workers: int | None, title: str
-) -> dict[int, Result]:
+def each_seed(work: Callable[[int], Result], seeds: list[int], workers: int | None, title: str) -> dict[int, Result]:
     """Return seed -> `work(seed)`, worked out in processes side by side, with a progress bar.
 
     Args:
@@ -54,6 +57,8 @@ def each_seed(
     try:
         results = joblib.Parallel(processes, backend="loky", return_as="generator_unordered")(tasks)
         done = dict(_progress(results, title, len(seeds)))
+    except TerminatedWorkerError:
+        raise UserError("a worker process died, perhaps for want of memory: try again with workers=1.") from None
     except BaseException:
         _end_children()
         raise
@@ -77,3 +82,19 @@ def _progress(items: Iterable[Item], title: str, total: int) -> Iterator[Item]:
     """Yield the items under a progress bar that shows the time left."""
     form = "{desc} {bar:24} {n_fmt}/{total_fmt} seeds, {elapsed} gone, {remaining} left"
     return iter(tqdm(items, title, total, bar_format=form, file=sys.stderr))
+
+
+@cache
+def process_identity() -> str:
+    """Return what tells this process from all others, past ones included: machine, number, time of its start."""
+    me = psutil.Process()
+    return f"{socket.gethostname()} {me.pid} {me.create_time()}"
+
+
+def is_running(identity: str) -> bool:
+    """Return whether the process that `process_identity` told is running; one on another machine is taken to be."""
+    host, _, rest = identity.partition(" ")
+    if host != socket.gethostname():
+        return bool(host)
+    pid, created = rest.split()
+    return psutil.pid_exists(int(pid)) and str(psutil.Process(int(pid)).create_time()) == created

@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import os
 import shutil
 import sys
 from collections.abc import Iterable, Iterator
@@ -69,8 +68,8 @@ def writing(config: Study, kind: str) -> Iterator[Path]:
         yield aside
         write_text(aside / PARAMS, json.dumps(values(config, kind), indent=2) + "\n")
         if target.exists():
-            os.replace(target, old)
-        os.replace(aside, target)
+            target.replace(old)
+        aside.replace(target)
     except OSError as error:
         raise UserError(f"{shown(target)} cannot be written: {error.strerror or error}.") from error
     finally:
@@ -99,7 +98,7 @@ def made(config: Study, kind: str) -> Path:
 
 def remedy(config: Study, kind: str) -> str:
     """Return the half-sentence that names the command that makes a kind of result."""
-    stage, variant = MAKERS[kind.split("/")[0]], config.variant
+    stage, variant = MAKERS[kind.split("/", maxsplit=1)[0]], config.variant
     words = [f"+variant={variant.name}"] if variant and "variant" in SECTIONS[kind] else []
     words += [word for word in sys.argv[1:] if "=" in word and not word.startswith("+variant=")]
     return f"run `{' '.join(['python -m', f'pipeline.{stage}', *words])}`."

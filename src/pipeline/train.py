@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from functools import lru_cache, partial
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -9,7 +10,8 @@ from numpy.random import Generator, SeedSequence, default_rng
 from numpy.typing import NDArray
 
 from pipeline import dataset, runtime, storage, terminal, tracking
-from pipeline.config import Config, Data, Model, Train, Variant, command
+from pipeline.command import command
+from pipeline.config import Config, Data, Model, Train, Variant
 from pipeline.dataset import Split
 from pipeline.results import Point, TrainedSeed, write_training
 
@@ -98,10 +100,11 @@ def _fit(model: "keras.Model", split: Split, config: Config, rng: Generator, obs
     curve: list[Point] = []
     unseen: list[Point] = []
 
-    def add_point(batch: int, logs: dict[str, float]) -> None:
-        unseen.append((batch + 1, float(logs["loss"]), float(logs["accuracy"])))
+    def add_point(last: int, logs: dict[str, float]) -> None:
+        seen = min(last + 1, batches)  # Keras counts the last steps_per_execution in full
+        unseen.append((seen, float(logs["loss"]), float(logs["accuracy"])))
         model.reset_metrics()  # so that each point stands for the batches since the last one
-        if batch + 1 == batches or len(unseen) * train.log_every * 10 * train.epochs >= batches:
+        if seen == batches or len(unseen) * train.log_every * 10 * train.epochs >= batches:
             observe(unseen)
             curve.extend(unseen)
             unseen.clear()
@@ -111,7 +114,7 @@ def _fit(model: "keras.Model", split: Split, config: Config, rng: Generator, obs
     stretches = tf.data.Dataset.from_generator(
         lambda: shuffled_batches(split, train, rng), output_signature=(x_spec, y_spec)
     )
-    stream = stretches.unbatch().apply(tf.data.experimental.assert_cardinality(batches)).prefetch(SHUFFLED_BATCHES)
+    stream = stretches.unbatch().apply(tf.data.experimental.assert_cardinality(batches))
     options = tf.data.Options()
     options.autotune.enabled = False  # the tuner's period would be an epoch's least time
     options.threading.private_threadpool_size = 1
@@ -151,7 +154,7 @@ def stage(config: Config) -> None:
     """Train every seed, write the results, and have MLflow show them."""
     variant = config.chosen_variant()
     split, held_out = dataset.load(config, "train"), dataset.load(config, "validation")
-    with storage.writing(config, "models") as folder, tracking.prepared(config.tracking):
+    with tracking.prepared(config.tracking), storage.writing(config, "models") as folder:
         work = partial(_train_tracked, config, split, held_out)
         trained = runtime.each_seed(work, config.seeds, config.workers, f"train {variant.name}")
         write_training(folder, trained)
@@ -164,6 +167,4 @@ main = command(stage)
 
 if __name__ == "__main__":
     # By its name, so that worker processes find this module's functions, and keep what they cache.
-    import pipeline.train
-
-    pipeline.train.main()
+    import_module("pipeline.train").main()

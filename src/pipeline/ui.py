@@ -5,9 +5,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pipeline import storage, tracking
-from pipeline.config import ROOT, Config, UserError, command, digest
+from pipeline.command import command
+from pipeline.config import ROOT, Config, UserError, digest
 from pipeline.results import read_attention, read_training
-from pipeline.tracking import Values
+from pipeline.tracker import Values, tracker_of
 
 
 def fill(config: Config) -> int:
@@ -38,11 +39,12 @@ def _found(pattern: str) -> Iterator[tuple[Values, Path]]:
 
 def stage(config: Config) -> None:
     """Fill in, then serve until Ctrl-C."""
-    if not config.tracking.uri:
+    tracker = tracker_of(config.tracking)
+    if tracker is None:
         raise UserError("tracking is off: there are no runs to show; leave out tracking=off.")
     print(f"{fill(config)} runs added from the result files.")
     print(f"MLflow UI: http://127.0.0.1:{config.port} (Ctrl-C ends it)", flush=True)
-    tracking.serve(config.tracking, config.port)
+    tracker.serve(config.port)
 
 
 main = command(stage)

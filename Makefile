@@ -1,0 +1,42 @@
+# `make help` lists what there is. Every target sets up what it needs.
+PYTHON ?= python3
+PORT ?= 5000
+BIN := $(CURDIR)/.venv/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
+export PATH := $(BIN):$(PATH)
+export DO_NOT_TRACK := true
+export MLFLOW_DISABLE_TELEMETRY := true
+
+.DEFAULT_GOAL := help
+.PHONY: help repro test lint ui lock clean
+
+help:  ## list the targets
+	@sed -n 's/^\([a-z]*\): .*##/  make \1\t/p' Makefile
+
+.venv/ready: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; (3, 11) <= sys.version_info < (3, 14) or sys.exit("error: this needs Python 3.11 to 3.13, not " + sys.version.split()[0] + "; name one: make PYTHON=python3.11")'
+	$(PYTHON) -m venv .venv
+	"$(BIN)/python" -m pip install --quiet --require-hashes --no-deps -r requirements.lock
+	"$(BIN)/python" -m pip install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+repro: .venv/ready  ## run the study: whatever params.yaml, conf/ or the code changed
+	dvc repro
+	@echo "The report is comparison/report.md, the figure comparison/figures/attention.png. Browse the runs: make ui"
+
+test: .venv/ready  ## run all tests
+	python -m pytest
+
+lint: .venv/ready  ## check style and types
+	ruff check .
+	ruff format --check .
+	mypy
+
+ui: .venv/ready  ## fill in MLflow from the result files and serve its UI (PORT=5000)
+	python -m pipeline.ui port=$(PORT)
+
+lock: .venv/ready  ## resolve requirements.lock anew, for all systems
+	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --no-annotate \
+		--no-header --no-emit-index-url --no-emit-find-links --quiet --output-file requirements.lock
+
+clean:  ## remove the environment and what was made by hand; results stay
+	rm -rf .venv outputs dvc_plots

@@ -1,0 +1,186 @@
+"""How results are put into MLflow; only this module knows it."""
+
+import json
+import logging
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from importlib.metadata import version
+from math import isnan
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from pipeline import runtime
+from pipeline.config import ROOT, Data, Model, Tracking, UserError, Variant, digest
+from pipeline.results import AttendedSeed, Point, TrainedSeed
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+Values = dict[str, Any]  # sections of the configuration, as params.json of a result holds them
+
+
+class Tracker:
+    """MLflow at the place that a file of conf/tracking/ names.
+
+    Args:
+        settings: where; paths in it are relative to the project's root. Database and experiment are made if need be:
+            make a tracker before starting processes that make theirs.
+    """
+
+    def __init__(self, settings: Tracking) -> None:
+        import mlflow
+
+        for name in ("mlflow", "alembic"):
+            logging.getLogger(name).setLevel(logging.WARNING)
+        uri = str(settings.uri)
+        if uri.startswith("sqlite:///"):
+            path = ROOT / uri.removeprefix("sqlite:///")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            uri = f"sqlite:///{path.as_posix()}"
+        mlflow.set_tracking_uri(uri)
+        self.uri = uri
+        self.client: MlflowClient = mlflow.MlflowClient()
+        known = self.client.get_experiment_by_name(settings.experiment)
+        location = (ROOT / settings.artifacts).as_uri() if settings.artifacts else None
+        self.experiment_id: str = (
+            known.experiment_id if known else self.client.create_experiment(settings.experiment, location)
+        )
+
+    def find(self, **tags: str) -> "list[Run]":
+        """Return the FINISHED runs that have these tags."""
+        words = [f"tags.{name} = '{value}'" for name, value in tags.items()] + ["attributes.status = 'FINISHED'"]
+        return list(self.client.search_runs([self.experiment_id], " and ".join(words)))
+
+    @contextmanager
+    def run(self, name: str, tags: dict[str, str]) -> Iterator[str]:
+        """Start a run and yield its id; the block's end marks it as FINISHED, an error as FAILED."""
+        tags = {**tags, "git_commit": _git_commit(), "process": runtime.process_identity()}
+        run_id = self.client.create_run(self.experiment_id, run_name=name, tags=tags).info.run_id
+        try:
+            yield run_id
+        except BaseException:
+            self.client.set_terminated(run_id, "FAILED")
+            raise
+        self.client.set_terminated(run_id, "FINISHED")
+
+    def delete(self, run_id: str) -> None:
+        """Delete a run."""
+        self.client.delete_run(run_id)
+
+    def log_curve(self, run_id: str, points: list[Point]) -> None:
+        """Log points of the training curve over the number of batches seen."""
+        names = ("train_loss", "train_accuracy")
+        self.log(run_id, [(n, v, batch) for batch, *pair in points for n, v in zip(names, pair, strict=True)])
+
+    def log_training(self, run_id: str, values: Values, seed: int, result: TrainedSeed) -> None:
+        """Log what was trained from what, and what came out, but for the training curve."""
+        from mlflow.entities import Dataset, DatasetInput
+
+        params = {f"{section}.{key}": v for section in ("data", "model", "train") for key, v in values[section].items()}
+        params |= {"variant": values["variant"]["name"], "seed": seed}
+        source, profile = json.dumps({"uri": "data/train"}), json.dumps(values["data"])
+        data = Dataset("planted_key", digest(values["data"]), "local", source, profile=profile)
+        self.client.log_inputs(run_id, [DatasetInput(data)])
+        metrics, tags = (
+            [("loss", result.loss, 0), ("accuracy", result.accuracy, 0)],
+            {"weights_hash": result.weights_hash()},
+        )
+        self.log(run_id, metrics, params, tags)
+        self._log_model(run_id, values, result)  # last: it marks the run as FINISHED
+
+    def _log_model(self, run_id: str, values: Values, result: TrainedSeed) -> None:
+        runtime.import_tensorflow()
+        import mlflow.tensorflow
+        import numpy as np
+        from mlflow.models import ModelSignature
+        from mlflow.types import Schema, TensorSpec
+
+        from pipeline import models
+
+        data, variant = Data(**values["data"]), Variant(**values["variant"])
+        model = models.build(data, Model(**values["model"]), variant, np.random.SeedSequence(0)).classifier
+        models.set_weights(model, result.weights)
+        shape, float32 = (-1, data.time_steps, data.input_dim), np.dtype(np.float32)
+        signature = ModelSignature(
+            Schema([TensorSpec(float32, shape, "sequence")]), Schema([TensorSpec(float32, (-1, 1), "output")])
+        )
+        packages = [f"{name}=={version(name)}" for name in ("tensorflow", "keras", "numpy")]
+        with mlflow.start_run(run_id):
+            mlflow.tensorflow.log_model(model, name="model", signature=signature, pip_requirements=packages)
+
+    def log_attention(self, run_id: str, values: Values, title: str, result: AttendedSeed) -> None:
+        """Log the attention vector over the time steps, also as table and figure, and its measures."""
+        from pipeline import figures
+
+        lines = [f"{step},{weight:.9g}" for step, weight in enumerate(result.vector)]
+        self.client.log_text(run_id, "\n".join(["step,attention", *lines, ""]), "attention/vector.csv")
+        figure = figures.attention([(title, result.vector[None], result.key)])
+        self.client.log_figure(run_id, figure, "attention/vector.png")
+        metrics = [("attention", float(weight), step) for step, weight in enumerate(result.vector)]
+        metrics += [(name, value, 0) for name, value in result.measures.items() if not isnan(value)]
+        params, tags = {"probe.samples": values["probe"]["samples"]}, {"attention_hash": result.attention_hash()}
+        self.log(run_id, metrics, params, tags)
+
+    def log_folder(self, run_id: str, folder: Path) -> None:
+        """Log all files of a folder."""
+        self.client.log_artifacts(run_id, str(folder))
+
+    def log(
+        self,
+        run_id: str,
+        metrics: list[tuple[str, float, int]],
+        params: dict[str, Any] | None = None,
+        tags: dict[str, str] | None = None,
+    ) -> None:
+        """Log metrics (name, value, step), params and tags, the tags with the last of the metrics."""
+        from mlflow.entities import Metric, Param, RunTag
+
+        now = int(time.time() * 1000)
+        entities = [Metric(name, value, now, step) for name, value, step in metrics]
+        *full, last = [entities[start : start + 800] for start in range(0, len(entities), 800)]  # MLflow takes 1000
+        for part in full:
+            self.client.log_batch(run_id, metrics=part)
+        words = [Param(name, str(value)) for name, value in (params or {}).items()]
+        self.client.log_batch(run_id, last, words, [RunTag(name, value) for name, value in (tags or {}).items()])
+
+    def close_left_open(self) -> None:
+        """Mark runs as KILLED whose process ended without doing so."""
+        for run in self.client.search_runs([self.experiment_id], "attributes.status = 'RUNNING'"):
+            if not runtime.is_running(run.data.tags.get("process", "")):
+                self.client.set_terminated(run.info.run_id, "KILLED")
+
+    def serve(self, port: int) -> NoReturn:
+        """Become MLflow's server, on 127.0.0.1."""
+        words = ["--backend-store-uri", self.uri, "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+        os.execv(sys.executable, [sys.executable, "-m", "mlflow", "server", *words])
+
+
+@cache
+def tracker_of(settings: Tracking) -> Tracker | None:
+    """Return the process's tracker for these settings, or none if they turn tracking off.
+
+    Raises:
+        UserError: if MLflow cannot work there.
+    """
+    if not settings.uri:
+        return None
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        return Tracker(settings)
+    except (MlflowException, SQLAlchemyError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"tracking.uri is {settings.uri}: MLflow cannot use it ({reason}).") from error
+
+
+@cache
+def _git_commit() -> str:
+    found = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False)
+    return found.stdout.strip() or "none"

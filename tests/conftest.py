@@ -1,0 +1,98 @@
+"""A small copy of the project, in which tests run the real commands."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import pytest
+import yaml
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+SMALL = {
+    "variants": ["before_shared", "after_unshared"],
+    "seeds": [0, 7],
+    "data": {"samples": 800, "time_steps": 6, "key_step": 3},
+    "model": {"lstm_units": 4},
+    "train": {"batch_size": 16, "log_every": 8, "learning_rate": 0.01},
+    "probe": {"samples": 40},
+}
+
+
+class Project:
+    """A copy of the project in a folder of its own, with small values."""
+
+    def __init__(self, root: Path, changes: dict) -> None:
+        self.root = root
+        for name in ("conf", "src", ".dvc/plots"):
+            shutil.copytree(REPOSITORY / name, root / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+        for name in ("dvc.yaml", "params.yaml", ".gitignore", ".dvcignore", ".dvc/config", ".dvc/.gitignore"):
+            shutil.copy(REPOSITORY / name, root / name)
+        (root / "mlruns").mkdir()
+        self.change(changes)
+
+    def change(self, changes: dict) -> None:
+        """Write new values into params.yaml."""
+        path = self.root / "params.yaml"
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        for section, value in changes.items():
+            values[section] = {**values[section], **value} if isinstance(value, dict) else value
+        path.write_text("# @package _global_\n" + yaml.safe_dump(values), encoding="utf-8")
+
+    @contextmanager
+    def started(self, *words: str, **options) -> Iterator[subprocess.Popen]:
+        """Start a command of the environment, with the copy's code, in a process group that ends with the block."""
+        inherited = {k: v for k, v in os.environ.items() if k not in ("PROJECT_ROOT", "MLFLOW_TRACKING_URI")}
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        env = {**inherited, "PATH": path, "PYTHONPATH": str(self.root / "src"), **options.pop("env", {})}
+        options = {"cwd": self.root, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
+        process = subprocess.Popen(words, env=env, text=True, encoding="utf-8", start_new_session=True, **options)
+        try:
+            yield process
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+
+    def run(self, *words: str, code: int = 0, **options) -> subprocess.CompletedProcess:
+        """Run a command to its end, which must have this exit code."""
+        with self.started(*words, **options) as process:
+            out, err = process.communicate(timeout=400)
+        assert process.returncode == code, f"{words} ended with {process.returncode}\n{out}\n{err}"
+        return subprocess.CompletedProcess(words, process.returncode, out, err)
+
+    def stage(self, name: str, *words: str, code: int = 0, **options) -> subprocess.CompletedProcess:
+        """Run a stage by hand."""
+        return self.run("python", "-m", f"pipeline.{name}", *words, code=code, **options)
+
+    def repro(self, *words: str) -> list[str]:
+        """Run `dvc repro`, and return the stages that it ran, rather than skipped or restored."""
+        out = self.run("dvc", "repro", *words).stdout
+        return [line.split("'")[1] for line in out.splitlines() if line.startswith("Running stage")]
+
+    def bytes(self, *folders: str) -> dict[str, bytes]:
+        """Return path -> content of all files in some folders."""
+        files = [path for folder in folders for path in sorted((self.root / folder).rglob("*")) if path.is_file()]
+        return {path.relative_to(self.root).as_posix(): path.read_bytes() for path in files}
+
+
+@pytest.fixture
+def fresh(tmp_path: Path) -> Project:
+    """A small project in which nothing has been run."""
+    return Project(tmp_path, SMALL)
+
+
+@pytest.fixture(scope="session")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A small project that is a git repository, and in which `dvc repro` has run; restore what you change."""
+    made = Project(tmp_path_factory.mktemp("project"), SMALL)
+    made.run("git", "init", "-q")
+    made.run("git", "config", "user.name", "Test")
+    made.run("git", "config", "user.email", "test@example.org")
+    made.first_stages = made.repro()
+    made.run("git", "add", "-A")
+    made.run("git", "commit", "-qm", "A study")
+    return made

@@ -1,0 +1,95 @@
+"""What is written down agrees with what is there."""
+
+import ast
+import csv
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pipeline import report
+
+ROOT = Path(__file__).resolve().parents[1]
+SOURCE = ROOT / "src/pipeline"
+# They show results and never make them, so that a change to them reruns nothing.
+VIEWS = {"tracking", "tracker", "terminal", "ui"}
+
+
+def imports(module):
+    """Return the modules of the package that a module names in an import statement, wherever it stands."""
+    found = set()
+    for node in ast.walk(ast.parse((SOURCE / f"{module}.py").read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module == "pipeline":
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("pipeline."):
+            found.add(node.module.removeprefix("pipeline."))
+    return found - VIEWS
+
+
+def all_imports(module):
+    found, new = set(), {module}
+    while new:
+        found |= new
+        new = set().union(*(imports(name) for name in new)) - found
+    return found | {"__init__"}
+
+
+@pytest.mark.parametrize("stage", ["dataset", "train", "analyze", "compare"])
+def test_each_stage_depends_on_the_modules_that_make_its_results(stage):
+    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+    named = {Path(dep).stem for dep in stages[stage]["deps"] if dep.startswith("src/")}
+    assert named == all_imports(stage)
+
+
+def test_each_module_is_one_purpose_and_no_larger():
+    for path in SOURCE.glob("*.py"):
+        assert len(path.read_text(encoding="utf-8").splitlines()) <= 200, path
+
+
+def table(name):
+    with (ROOT / "comparison" / name).open(encoding="utf-8") as file:
+        return [{k: number(v) for k, v in row.items()} for row in csv.DictReader(file)]
+
+
+def number(text):
+    try:
+        return int(text)
+    except ValueError:
+        try:
+            return float(text)
+        except ValueError:
+            return text
+
+
+def test_the_readme_states_the_numbers_of_the_comparison():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    runs, summary = table("runs.csv"), table("summary.csv")
+    for expected in (
+        report.results_table(summary),
+        report.peaks_table(runs, params["data"]["key_step"]),
+        report.published_table(summary),
+    ):
+        assert expected in readme
+        assert expected in (ROOT / "comparison/report.md").read_text(encoding="utf-8")
+
+
+def test_the_committed_study_found_what_the_article_claims():
+    runs, summary = table("runs.csv"), table("summary.csv")
+    assert len(runs) == 40
+    assert min(run["accuracy"] for run in runs) >= 0.99
+    assert {row["variant"]: row["peak_step"] for row in summary} == dict.fromkeys(
+        ("before_shared", "before_unshared", "after_shared", "after_unshared"), 10
+    )
+
+
+def test_the_lock_names_hashes_and_no_address():
+    lock = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+    assert "--hash=sha256:" in lock
+    assert not re.search(r"https?://|file:|--index|--find-links", lock)
+
+
+def test_links_of_the_readme_lead_somewhere():
+    for link in re.findall(r"\]\(([^)#:]+)\)", (ROOT / "README.md").read_text(encoding="utf-8")):
+        assert (ROOT / link).exists(), link

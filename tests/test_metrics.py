@@ -1,0 +1,91 @@
+"""The measures on cases worked out by hand, and what must hold for any attention."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from pipeline import metrics
+
+# Two samples of four steps; the key is at step 1, then at steps 2 and 3.
+ATTENTION = np.array([[0.1, 0.6, 0.2, 0.1], [0.4, 0.1, 0.4, 0.1]])
+MASK = np.array([[False, True, False, False], [False, False, True, True]])
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("key_mass", [0.6, 0.5]),
+        ("key_lift", [2.4, 1.0]),
+        ("hit_rate", [1.0, 0.5]),  # second: steps 0 and 2 tie, one of them is a key
+        ("mean_hit", [1.0, 0.0]),  # mean (0.25, 0.35, 0.3, 0.1) peaks at step 1
+        # second: at 0.4 two steps, one right: precision 1/2, recall 1/2; at 0.1 all: precision 1/2, recall 1
+        ("average_precision", [1.0, 0.5]),
+        ("late_mass", [0.3, 0.0]),
+    ],
+)
+def test_by_hand(name, expected):
+    np.testing.assert_allclose(metrics.MEASURES[name](ATTENTION, MASK), expected, atol=1e-12)
+
+
+def test_entropy_by_hand():
+    attention = np.array([[0.5, 0.5, 0, 0], [0.25, 0.25, 0.25, 0.25], [0, 0, 0, 1]])
+    np.testing.assert_allclose(metrics.entropy(attention, attention > 0), [0.5, 1, 0], atol=1e-12)
+
+
+def test_input_dependence_by_hand():
+    # Two one-hot samples at different steps: mean (1/2, 1/2); JS = H(3/4, 1/4) - (0 + ln 2) / 2.
+    expected = -(0.75 * np.log(0.75) + 0.25 * np.log(0.25)) - np.log(2) / 2
+    attention = np.array([[1.0, 0.0], [0.0, 1.0]])
+    np.testing.assert_allclose(metrics.input_dependence(attention, attention > 0), [expected] * 2)
+
+
+def test_without_a_key_there_is_no_lift():
+    nothing = np.zeros_like(MASK)
+    assert np.isnan(metrics.key_lift(ATTENTION, nothing)).all()
+    assert np.isnan(metrics.late_mass(ATTENTION, nothing)).all()
+    assert np.isnan(metrics.average_precision(ATTENTION, nothing)).all()
+    np.testing.assert_array_equal(metrics.key_mass(ATTENTION, nothing), [0, 0])
+
+
+def test_summary_splits_key_mass_by_label():
+    summary = metrics.summarize(ATTENTION, MASK, np.array([0.0, 1.0]))
+    assert summary["key_mass_y0"] == pytest.approx(0.6)
+    assert summary["key_mass_y1"] == pytest.approx(0.5)
+    assert summary["key_mass"] == pytest.approx(0.55)
+    assert np.isnan(metrics.summarize(ATTENTION, MASK, np.ones(2))["key_mass_y0"])
+
+
+masks = st.integers(2, 12).flatmap(lambda steps: arrays(bool, st.tuples(st.integers(1, 5), st.just(steps))))
+
+
+@given(masks.filter(lambda mask: mask.any(axis=1).all()))
+def test_uniform_and_one_hot_attention(mask):
+    share = mask.mean(axis=1)
+    uniform = np.full(mask.shape, 1 / mask.shape[1])
+    np.testing.assert_allclose(metrics.key_mass(uniform, mask), share)
+    np.testing.assert_allclose(metrics.hit_rate(uniform, mask), share)
+    np.testing.assert_allclose(metrics.average_precision(uniform, mask), share)
+    np.testing.assert_allclose(metrics.key_lift(uniform, mask), 1)
+    np.testing.assert_allclose(metrics.entropy(uniform, mask), 1)
+    np.testing.assert_allclose(metrics.input_dependence(uniform, mask), 0, atol=1e-12)
+    one_hot = np.eye(mask.shape[1])[mask.argmax(axis=1)]
+    np.testing.assert_allclose(metrics.key_mass(one_hot, mask), 1)
+    np.testing.assert_allclose(metrics.hit_rate(one_hot, mask), 1)
+    np.testing.assert_allclose(metrics.entropy(one_hot, mask), 0)
+    np.testing.assert_allclose(metrics.late_mass(one_hot, mask), 0)
+    np.testing.assert_allclose(metrics.key_lift(one_hot, mask), 1 / share)
+
+
+@given(masks, st.integers(0, 2**32 - 1))
+def test_bounds_and_order_of_samples(mask, seed):
+    rng = np.random.default_rng(seed)
+    attention = rng.dirichlet(np.ones(mask.shape[1]), len(mask))
+    order = rng.permutation(len(mask))
+    for name, measure in metrics.MEASURES.items():
+        values = measure(attention, mask)
+        np.testing.assert_allclose(measure(attention[order], mask[order]), values[order], atol=1e-12, err_msg=name)
+        known = values[~np.isnan(values)]
+        assert (known >= -1e-12).all(), name
+        assert (known <= (mask.shape[1] if name == "key_lift" else 1) + 1e-12).all(), name

@@ -1,0 +1,135 @@
+"""The whole pipeline at a small size, through the real dvc: what runs again when, and the same bytes twice."""
+
+import csv
+import json
+import re
+import shutil
+import time
+
+import pytest
+
+pytestmark = pytest.mark.slow
+BEFORE, AFTER = "before_shared", "after_unshared"
+TRAINS = [f"train@{BEFORE}", f"train@{AFTER}"]
+ANALYSES = [f"analyze@{BEFORE}", f"analyze@{AFTER}"]
+RESULTS = ("data", "models", "attention", "comparison", "dvc.lock")
+
+
+def results(project):
+    return project.bytes(*RESULTS) | {"dvc.lock": (project.root / "dvc.lock").read_bytes()}
+
+
+@pytest.fixture
+def restored(project):
+    """The project; afterwards params and variants are as they were, and no result needs to be made again for that.
+
+    DVC keeps no run of a stage whose outputs are all in git: so the comparison is put together again.
+    """
+    before = results(project)
+    yield project
+    project.run("git", "checkout", "-q", "params.yaml", "conf")
+    assert set(project.repro()) <= {"compare"}
+    assert results(project) == before
+
+
+def test_every_stage_runs_once_and_then_none(project):
+    assert sorted(project.first_stages) == sorted(["dataset", *TRAINS, *ANALYSES, "compare"])
+    start = time.monotonic()
+    assert project.repro() == []
+    assert time.monotonic() - start < 60
+    assert "up to date" in project.run("dvc", "repro").stdout
+
+
+def test_forced_anew_the_bytes_are_the_same(project):
+    before = results(project)
+    assert len(project.repro("-f")) == 6
+    assert results(project) == before
+    assert project.run("git", "status", "--porcelain").stdout == ""
+
+
+def test_probe_samples_retrain_nothing(restored):
+    restored.change({"probe": {"samples": 30}})
+    assert restored.repro() == ["dataset", *ANALYSES, "compare"]
+
+
+def test_a_variants_file_retrains_that_variant_only(restored):
+    path = restored.root / f"conf/variant/{AFTER}.yaml"
+    path.write_text(path.read_text(encoding="utf-8").replace("unshared", "shared"), encoding="utf-8")
+    assert restored.repro() == [TRAINS[1], ANALYSES[1], "compare"]
+
+
+def test_a_comment_reruns_nothing(restored):
+    for name in ("params.yaml", f"conf/variant/{AFTER}.yaml"):
+        path = restored.root / name
+        path.write_text(path.read_text(encoding="utf-8") + "\n# a comment\n", encoding="utf-8")
+    assert restored.repro() == []
+
+
+def test_an_experiment_with_other_training_keeps_the_data_and_shows(restored):
+    out = restored.run("dvc", "exp", "run", "-n", "longer", "-S", "train.epochs=2").stdout
+    ran = [line.split("'")[1] for line in out.splitlines() if line.startswith("Running stage")]
+    assert ran == [*TRAINS, *ANALYSES, "compare"]
+    with (restored.root / "models" / AFTER / "history.csv").open(encoding="utf-8") as file:
+        assert max(int(row["batch"]) for row in csv.DictReader(file)) == 90
+    shown = list(csv.DictReader(restored.run("dvc", "exp", "show", "--csv").stdout.splitlines()))
+    longer = next(row for row in shown if row["Experiment"] == "longer")
+    assert longer["train.epochs"] == "2"
+    assert 0 <= float(longer[f"{AFTER}.key_mass"]) <= 1
+    assert "epochs" in restored.run("dvc", "params", "diff").stdout
+
+
+def test_metrics_and_plots(project, tmp_path):
+    shown = json.loads(project.run("dvc", "metrics", "show", "--json").stdout)
+    metrics = shown[""]["data"]["comparison/metrics.json"]["data"]
+    assert set(metrics) == {BEFORE, AFTER}
+    assert set(metrics[AFTER]) == {"key_mass", "hit_rate", "late_mass", "accuracy"}
+    project.run("dvc", "plots", "show", "-o", str(tmp_path))
+    page = (tmp_path / "index.html").read_text(encoding="utf-8")
+    for variant in (BEFORE, AFTER):
+        assert f"comparison/training/{variant}.csv" in page.replace("\\\\", "/")
+        assert f"comparison/attention/{variant}.csv" in page.replace("\\\\", "/")
+
+
+def test_tables_hold_every_run(project):
+    with (project.root / "comparison/runs.csv").open(encoding="utf-8") as file:
+        runs = list(csv.DictReader(file))
+    assert [(run["variant"], run["seed"]) for run in runs] == [(v, s) for v in (BEFORE, AFTER) for s in ("0", "7")]
+    with (project.root / "comparison/summary.csv").open(encoding="utf-8") as file:
+        summary = {row["variant"]: row for row in csv.DictReader(file)}
+    for variant, row in summary.items():
+        for name in ("key_mass", "hit_rate", "mean_hit", "late_mass", "entropy", "accuracy"):
+            numbers = [float(run[name]) for run in runs if run["variant"] == variant]
+            assert float(row[f"{name}_mean"]) == pytest.approx(sum(numbers) / 2)
+    report = (project.root / "comparison/report.md").read_text(encoding="utf-8")
+    assert f"{float(summary[AFTER]['key_mass_mean']):.3f}" in report
+    assert (project.root / "comparison/figures/attention.png").stat().st_size > 10_000
+
+
+def test_by_hand_other_seeds_and_workers_give_the_same_and_touch_nothing(project):
+    before = results(project)
+    words = (f"+variant={AFTER}", "seeds=[3,7]", "workers=1")
+    said = project.stage("train", *words).stdout
+    assert results(project) == before
+    folder = project.root / said.split("Results are in ")[1].split(". ")[0]
+    assert folder.is_relative_to(project.root / "outputs")
+    name = "weights/seed-7.npz"
+    assert (folder / name).read_bytes() == (project.root / "models" / AFTER / name).read_bytes()
+    said = project.stage("analyze", *words).stdout
+    assert re.search(r"after_unshared +[▁▂▃▄▅▆▇█]{6}  key mass 0\.\d{3} \(0\.\d{3} to 0\.\d{3} over 2 seeds\)\n", said)
+    assert results(project) == before
+    error = project.stage("compare", "seeds=[3,7]", code=1).stderr
+    assert f"run `python -m pipeline.train +variant={BEFORE} seeds=[3,7]`." in error
+
+
+def test_a_comparison_needs_every_seed(project):
+    folder = project.root / "attention" / AFTER
+    shutil.copytree(folder, kept := folder.with_name("kept"))
+    try:
+        for name in ("vectors.csv", "metrics.csv"):
+            lines = (folder / name).read_text(encoding="utf-8").splitlines(keepends=True)
+            (folder / name).write_text("".join(line for line in lines if not line.startswith("7,")), encoding="utf-8")
+        error = project.stage("compare", code=1).stderr
+        assert f"attention/{AFTER} does not hold seeds [0, 7]: run `python -m pipeline.analyze" in error
+    finally:
+        shutil.rmtree(folder)
+        kept.rename(folder)

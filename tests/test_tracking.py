@@ -1,0 +1,159 @@
+"""What MLflow shows: one finished run for each result, filled in from the files, and none left running."""
+
+import os
+import shutil
+import signal
+import socket
+import sqlite3
+import time
+import urllib.request
+from contextlib import closing, suppress
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+
+def runs_of(project):
+    """Return all runs of a project's store."""
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{project.root}/mlruns/mlflow.db")
+    experiment = client.get_experiment_by_name("attention")
+    return client, client.search_runs([experiment.experiment_id]) if experiment else []
+
+
+def identities(runs):
+    tags = ("kind", "variant", "seed", "config_hash", "weights_hash", "attention_hash", "comparison_hash")
+    return sorted(tuple(run.data.tags.get(tag, "") for tag in tags) for run in runs)
+
+
+def test_one_finished_run_for_each_result(project):
+    client, runs = runs_of(project)
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    assert len(set(identities(runs))) == len(runs)
+    seeds = [run for run in runs if run.data.tags["kind"] == "seed"]
+    study = [run for run in seeds if run.data.params["train.epochs"] == "1"]
+    assert {(run.data.tags["variant"], run.data.tags["seed"]) for run in study} >= {
+        (variant, seed) for variant in ("before_shared", "after_unshared") for seed in ("0", "7")
+    }
+    for run in seeds:
+        tags, run_id = run.data.tags, run.info.run_id
+        assert tags["variant"] == f"{tags['placement']}_{tags['sharing']}" or tags["sharing"] == "shared"
+        assert "git_commit" in tags
+        assert run.data.metrics["accuracy"] <= 1
+        curve = client.get_metric_history(run_id, "train_loss")
+        assert [point.step for point in curve] == sorted({point.step for point in curve})
+        assert curve[-1].step == 45 * int(run.data.params["train.epochs"])
+        assert run.inputs.dataset_inputs[0].dataset.name == "planted_key"
+        assert run.outputs.model_outputs
+        if "attention_hash" in tags:
+            vector = client.get_metric_history(run_id, "attention")
+            assert [point.step for point in vector] == list(range(6))
+            assert sum(point.value for point in vector) == pytest.approx(1, abs=1e-5)
+            assert {file.path for file in client.list_artifacts(run_id, "attention")} == {
+                "attention/vector.csv",
+                "attention/vector.png",
+            }
+    comparison = next(run for run in runs if run.data.tags["kind"] == "comparison")
+    assert "after_unshared.key_mass" in comparison.data.metrics
+    assert "report.md" in {file.path for file in client.list_artifacts(comparison.info.run_id)}
+
+
+def test_the_logged_model_is_the_trained_one(project):
+    import mlflow
+    import numpy as np
+
+    from pipeline.attention import StepAttention
+
+    _, runs = runs_of(project)
+    run = next(run for run in runs if run.data.tags.get("variant") == "before_shared")
+    mlflow.set_tracking_uri(f"sqlite:///{project.root}/mlruns/mlflow.db")
+    model_id = run.outputs.model_outputs[0].model_id
+    model = mlflow.tensorflow.load_model(f"models:/{model_id}")
+    assert isinstance(model.get_layer("attention"), StepAttention)
+    name = f"models/before_shared/weights/seed-{run.data.tags['seed']}.npz"
+    with np.load(project.root / name) as weights:
+        np.testing.assert_array_equal(model.get_layer("attention").kernel, weights["attention/kernel"])
+    signature = mlflow.models.get_model_info(f"models:/{model_id}").signature
+    assert signature.inputs.inputs[0].shape == (-1, 6, 2)
+
+
+@pytest.fixture
+def study(project):
+    """The project without what was made by hand."""
+    shutil.rmtree(project.root / "outputs", ignore_errors=True)
+    return project
+
+
+def test_a_lost_store_is_filled_in_again_from_the_files_and_served(study):
+    project = study
+    _, before = runs_of(project)
+    kept = project.root / "mlruns.kept"
+    shutil.copytree(project.root / "mlruns", kept)
+    try:
+        for path in (project.root / "mlruns").iterdir():
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        assert serve(project) == "5 runs added from the result files."
+        _, after = runs_of(project)
+        assert {run.info.status for run in after} == {"FINISHED"}
+        assert set(identities(after)) <= set(identities(before))
+        assert sorted(run.data.tags["kind"] for run in after) == ["comparison", "seed", "seed", "seed", "seed"]
+        assert serve(project) == "0 runs added from the result files."
+    finally:
+        shutil.rmtree(project.root / "mlruns")
+        kept.rename(project.root / "mlruns")
+
+
+def serve(project):
+    """Run the UI until its page can be read, and return the first line it says."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with project.started("python", "-m", "pipeline.ui", f"port={port}") as server:
+        for _ in range(240):
+            assert server.poll() is None, server.communicate()
+            with suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5) as answer:
+                assert "MLflow" in answer.read().decode()
+                break
+            time.sleep(0.5)
+        else:
+            raise TimeoutError
+        os.killpg(server.pid, signal.SIGTERM)
+        return server.communicate(timeout=60)[0].splitlines()[0]
+
+
+@pytest.mark.parametrize(
+    ("number", "to_group"), [(signal.SIGINT, True), (signal.SIGTERM, False), (signal.SIGKILL, True)]
+)
+def test_training_that_is_ended_leaves_nothing_behind(fresh, number, to_group):
+    fresh.stage("dataset")
+    words = ("python", "-m", "pipeline.train", "+variant=after_shared", "train.epochs=2000")
+    with fresh.started(*words) as process:
+        deadline = time.monotonic() + 120
+        while not any_curve(fresh):
+            assert process.poll() is None, process.communicate()
+            assert time.monotonic() < deadline
+            time.sleep(0.5)
+        (os.killpg if to_group else os.kill)(process.pid, number)
+        _, error = process.communicate(timeout=60)
+    if number != signal.SIGKILL:
+        assert process.returncode == 130
+        assert "error: interrupted" in error
+        assert "Traceback" not in error
+        assert {run.info.status for run in runs_of(fresh)[1]} == {"KILLED"}
+    fresh.stage("train", "+variant=after_shared", "seeds=[0]")
+    assert {run.info.status for run in runs_of(fresh)[1]} == {"KILLED", "FINISHED"}
+    assert number == signal.SIGKILL or not list(fresh.root.rglob("*.part"))
+
+
+def any_curve(project):
+    """Tell whether some run has a point of its training curve, while training goes on.
+
+    MLflow's own client would take part in making the database, and get in the way of the process that makes it.
+    """
+    try:
+        with closing(sqlite3.connect(f"file:{project.root}/mlruns/mlflow.db?mode=ro", uri=True)) as store:
+            return bool(store.execute("SELECT count(*) FROM metrics").fetchone()[0])
+    except sqlite3.OperationalError:
+        return False
