@@ -14,12 +14,12 @@ import yaml
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 SMALL = {
-    "variants": ["before_shared", "after_unshared"],
     "seeds": [0, 7],
     "data": {"samples": 800, "time_steps": 6, "key_step": 3},
     "model": {"lstm_units": 4},
     "train": {"batch_size": 16, "log_every": 8, "learning_rate": 0.01},
     "probe": {"samples": 40},
+    "compare": {"resamples": 200},
 }
 
 

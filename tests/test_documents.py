@@ -12,8 +12,8 @@ from pipeline import report
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "src/pipeline"
-# They show results and never make them, so that a change to them reruns nothing.
-VIEWS = {"tracking", "tracker", "terminal", "ui"}
+# They refuse values, show results or track them, and never make them: a change to them reruns nothing.
+WITHOUT_RESULTS = {"command", "ranges", "tracking", "tracker", "terminal", "ui"}
 
 
 def imports(module):
@@ -24,7 +24,7 @@ def imports(module):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("pipeline."):
             found.add(node.module.removeprefix("pipeline."))
-    return found - VIEWS
+    return found - WITHOUT_RESULTS
 
 
 def all_imports(module):
@@ -70,6 +70,8 @@ def test_the_readme_states_the_numbers_of_the_comparison():
         report.results_table(summary),
         report.peaks_table(runs, params["data"]["key_step"]),
         report.published_table(summary),
+        report.verdicts_table(summary),
+        report.answer(runs, table("effects.csv"), params["compare"]["confidence"]),
     ):
         assert expected in readme
         assert expected in (ROOT / "comparison/report.md").read_text(encoding="utf-8")

@@ -9,14 +9,20 @@ import time
 import pytest
 
 pytestmark = pytest.mark.slow
-BEFORE, AFTER = "before_shared", "after_unshared"
-TRAINS = [f"train@{BEFORE}", f"train@{AFTER}"]
-ANALYSES = [f"analyze@{BEFORE}", f"analyze@{AFTER}"]
+VARIANTS = ["before_shared", "before_unshared", "after_shared", "after_unshared"]
+AFTER = "after_unshared"
+TRAINS = [f"train@{name}" for name in VARIANTS]
+ANALYSES = [f"analyze@{name}" for name in VARIANTS]
 RESULTS = ("data", "models", "attention", "comparison", "dvc.lock")
 
 
 def results(project):
     return project.bytes(*RESULTS) | {"dvc.lock": (project.root / "dvc.lock").read_bytes()}
+
+
+def ran(out):
+    """Return the stages that ran, rather than being skipped or restored, by what dvc said."""
+    return [line.split("'")[1] for line in out.splitlines() if line.startswith("Running stage")]
 
 
 @pytest.fixture
@@ -42,20 +48,36 @@ def test_every_stage_runs_once_and_then_none(project):
 
 def test_forced_anew_the_bytes_are_the_same(project):
     before = results(project)
-    assert len(project.repro("-f")) == 6
+    stages = ["dataset", f"train@{AFTER}", f"analyze@{AFTER}", "compare"]
+    assert project.repro("-f", "-s", *stages) == stages
     assert results(project) == before
     assert project.run("git", "status", "--porcelain").stdout == ""
 
 
-def test_probe_samples_retrain_nothing(restored):
-    restored.change({"probe": {"samples": 30}})
-    assert restored.repro() == ["dataset", *ANALYSES, "compare"]
+def test_an_experiment_with_another_probe_retrains_nothing_and_shows(restored):
+    out = restored.run("dvc", "exp", "run", "-n", "smaller", "-S", "probe.samples=30").stdout
+    assert ran(out) == ["dataset", *ANALYSES, "compare"]
+    shown = list(csv.DictReader(restored.run("dvc", "exp", "show", "--csv").stdout.splitlines()))
+    smaller = next(row for row in shown if row["Experiment"] == "smaller")
+    assert smaller["probe.samples"] == "30"
+    assert 0 <= float(smaller[f"{AFTER}.key_mass"]) <= 1
+    assert "probe.samples" in restored.run("dvc", "params", "diff").stdout
+
+
+def test_other_training_makes_no_data_anew(restored):
+    out = restored.run("dvc", "exp", "run", "-S", "train.epochs=2", f"analyze@{AFTER}").stdout
+    assert ran(out) == [f"train@{AFTER}", f"analyze@{AFTER}"]
+    with (restored.root / "models" / AFTER / "history.csv").open(encoding="utf-8") as file:
+        assert max(int(row["batch"]) for row in csv.DictReader(file)) == 90
 
 
 def test_a_variants_file_retrains_that_variant_only(restored):
     path = restored.root / f"conf/variant/{AFTER}.yaml"
     path.write_text(path.read_text(encoding="utf-8").replace("unshared", "shared"), encoding="utf-8")
-    assert restored.repro() == [TRAINS[1], ANALYSES[1], "compare"]
+    assert restored.run("dvc", "repro", f"train@{AFTER}").stdout.count("Running stage") == 1
+    status = restored.run("dvc", "status").stdout
+    assert f"analyze@{AFTER}" in status
+    assert not any(f"@{name}" in status for name in VARIANTS[:3])
 
 
 def test_a_comment_reruns_nothing(restored):
@@ -65,27 +87,14 @@ def test_a_comment_reruns_nothing(restored):
     assert restored.repro() == []
 
 
-def test_an_experiment_with_other_training_keeps_the_data_and_shows(restored):
-    out = restored.run("dvc", "exp", "run", "-n", "longer", "-S", "train.epochs=2").stdout
-    ran = [line.split("'")[1] for line in out.splitlines() if line.startswith("Running stage")]
-    assert ran == [*TRAINS, *ANALYSES, "compare"]
-    with (restored.root / "models" / AFTER / "history.csv").open(encoding="utf-8") as file:
-        assert max(int(row["batch"]) for row in csv.DictReader(file)) == 90
-    shown = list(csv.DictReader(restored.run("dvc", "exp", "show", "--csv").stdout.splitlines()))
-    longer = next(row for row in shown if row["Experiment"] == "longer")
-    assert longer["train.epochs"] == "2"
-    assert 0 <= float(longer[f"{AFTER}.key_mass"]) <= 1
-    assert "epochs" in restored.run("dvc", "params", "diff").stdout
-
-
 def test_metrics_and_plots(project, tmp_path):
     shown = json.loads(project.run("dvc", "metrics", "show", "--json").stdout)
     metrics = shown[""]["data"]["comparison/metrics.json"]["data"]
-    assert set(metrics) == {BEFORE, AFTER}
+    assert set(metrics) == set(VARIANTS)
     assert set(metrics[AFTER]) == {"key_mass", "hit_rate", "late_mass", "accuracy"}
     project.run("dvc", "plots", "show", "-o", str(tmp_path))
     page = (tmp_path / "index.html").read_text(encoding="utf-8")
-    for variant in (BEFORE, AFTER):
+    for variant in VARIANTS:
         assert f"comparison/training/{variant}.csv" in page.replace("\\\\", "/")
         assert f"comparison/attention/{variant}.csv" in page.replace("\\\\", "/")
 
@@ -93,13 +102,18 @@ def test_metrics_and_plots(project, tmp_path):
 def test_tables_hold_every_run(project):
     with (project.root / "comparison/runs.csv").open(encoding="utf-8") as file:
         runs = list(csv.DictReader(file))
-    assert [(run["variant"], run["seed"]) for run in runs] == [(v, s) for v in (BEFORE, AFTER) for s in ("0", "7")]
+    assert [(run["variant"], run["seed"]) for run in runs] == [(v, s) for v in VARIANTS for s in ("0", "7")]
     with (project.root / "comparison/summary.csv").open(encoding="utf-8") as file:
         summary = {row["variant"]: row for row in csv.DictReader(file)}
     for variant, row in summary.items():
         for name in ("key_mass", "hit_rate", "mean_hit", "late_mass", "entropy", "accuracy"):
             numbers = [float(run[name]) for run in runs if run["variant"] == variant]
             assert float(row[f"{name}_mean"]) == pytest.approx(sum(numbers) / 2)
+    with (project.root / "comparison/effects.csv").open(encoding="utf-8") as file:
+        effects = {(row["effect"], row["metric"]): row for row in csv.DictReader(file)}
+    mean = {name: float(row["key_mass_mean"]) for name, row in summary.items()}
+    placement = (mean[VARIANTS[2]] + mean[VARIANTS[3]] - mean[VARIANTS[0]] - mean[VARIANTS[1]]) / 2
+    assert float(effects["placement", "key_mass"]["mean_difference"]) == pytest.approx(placement)
     report = (project.root / "comparison/report.md").read_text(encoding="utf-8")
     assert f"{float(summary[AFTER]['key_mass_mean']):.3f}" in report
     assert (project.root / "comparison/figures/attention.png").stat().st_size > 10_000
@@ -118,7 +132,7 @@ def test_by_hand_other_seeds_and_workers_give_the_same_and_touch_nothing(project
     assert re.search(r"after_unshared +[▁▂▃▄▅▆▇█]{6}  key mass 0\.\d{3} \(0\.\d{3} to 0\.\d{3} over 2 seeds\)\n", said)
     assert results(project) == before
     error = project.stage("compare", "seeds=[3,7]", code=1).stderr
-    assert f"run `python -m pipeline.train +variant={BEFORE} seeds=[3,7]`." in error
+    assert f"run `python -m pipeline.train +variant={VARIANTS[0]} seeds=[3,7]`." in error
 
 
 def test_a_comparison_needs_every_seed(project):

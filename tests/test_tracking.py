@@ -35,7 +35,10 @@ def test_one_finished_run_for_each_result(project):
     seeds = [run for run in runs if run.data.tags["kind"] == "seed"]
     study = [run for run in seeds if run.data.params["train.epochs"] == "1"]
     assert {(run.data.tags["variant"], run.data.tags["seed"]) for run in study} >= {
-        (variant, seed) for variant in ("before_shared", "after_unshared") for seed in ("0", "7")
+        (f"{placement}_{sharing}", seed)
+        for placement in ("before", "after")
+        for sharing in ("shared", "unshared")
+        for seed in ("0", "7")
     }
     for run in seeds:
         tags, run_id = run.data.tags, run.info.run_id
@@ -94,11 +97,11 @@ def test_a_lost_store_is_filled_in_again_from_the_files_and_served(study):
     try:
         for path in (project.root / "mlruns").iterdir():
             shutil.rmtree(path) if path.is_dir() else path.unlink()
-        assert serve(project) == "5 runs added from the result files."
+        assert serve(project) == "9 runs added from the result files."
         _, after = runs_of(project)
         assert {run.info.status for run in after} == {"FINISHED"}
         assert set(identities(after)) <= set(identities(before))
-        assert sorted(run.data.tags["kind"] for run in after) == ["comparison", "seed", "seed", "seed", "seed"]
+        assert sorted(run.data.tags["kind"] for run in after) == ["comparison", *["seed"] * 8]
         assert serve(project) == "0 runs added from the result files."
     finally:
         shutil.rmtree(project.root / "mlruns")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pipeline import dataset, models, train
-from pipeline.config import Data, Model, Probe, Study, Train, Variant
+from pipeline.config import Compare, Data, Model, Probe, Study, Train, Variant
 from pipeline.dataset import Split
 
 DATA = Data(600, 0.2, 5, 2, 2, 0)
@@ -18,7 +18,7 @@ def split(tmp_path):
 
 def study(placement="after", sharing="unshared", epochs=2):
     variant = Variant(placement, sharing, f"{placement}_{sharing}")
-    return Study(["x"], [0], DATA, Model(4), Train(epochs, 16, 0.02, 4), Probe(10), variant)
+    return Study(["x"], [0], DATA, Model(4), Train(epochs, 16, 0.02, 4), Probe(10), Compare(), variant)
 
 
 def identities(batches):

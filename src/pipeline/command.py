@@ -21,7 +21,8 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from pipeline.config import ROOT, Config, UserError, Variant, check, variant_names
+from pipeline.config import ROOT, Config, UserError, Variant, variant_names
+from pipeline.ranges import check
 
 ConfigStore.instance().store(name="schema", node=Config)
 

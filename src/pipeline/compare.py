@@ -4,16 +4,18 @@ import dataclasses
 import json
 import math
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline import report, storage, terminal, tracking
 from pipeline.command import command
-from pipeline.config import Config, Study, UserError, Variant, load_variant
+from pipeline.config import Config, Study, Thresholds, UserError, Variant, load_variant
+from pipeline.effects import Row, effect_rows
 from pipeline.results import AttendedSeed, TrainedSeed, read_attention, read_training, write_curves, write_vectors
-from pipeline.storage import write_csv, write_text
+from pipeline.storage import read_csv, write_csv, write_text
+from pipeline.verdicts import VERDICTS, verdict
 
 
 class VariantResult(NamedTuple):
@@ -50,39 +52,34 @@ def load(study: Study) -> list[VariantResult]:
     return results
 
 
-def run_rows(results: list[VariantResult]) -> list[dict[str, Any]]:
-    """Return a row for each (variant, seed): held-out loss and accuracy, the mean vector's peak, every measure."""
-    return [
-        {
-            "variant": result.variant.name,
-            "placement": result.variant.placement,
-            "sharing": result.variant.sharing,
-            "seed": seed,
-            "loss": trained.loss,
-            "accuracy": trained.accuracy,
-            "peak_step": int(result.attended[seed].vector.argmax()),
-            **result.attended[seed].measures,
-        }
-        for result in results
-        for seed, trained in result.trained.items()
-    ]
+def run_rows(results: list[VariantResult], limits: Thresholds) -> list[Row]:
+    """Return a row for each (variant, seed): verdict, held-out loss and accuracy, mean vector's peak, every measure."""
+    rows = []
+    for variant, trained, attended in results:
+        for seed, result in trained.items():
+            vector, key, measures = attended[seed]
+            row: Row = {"variant": variant.name, "placement": variant.placement, "sharing": variant.sharing}
+            row |= {"seed": seed, "verdict": verdict(result.accuracy, measures, vector, key, limits)}
+            row |= {"peak_step": int(vector.argmax()), "loss": result.loss, "accuracy": result.accuracy}
+            rows.append(row | measures)
+    return rows
 
 
-def summary_rows(results: list[VariantResult]) -> list[dict[str, Any]]:
-    """Return a row for each variant: mean and standard deviation (n - 1) over the seeds of every number of a run.
+def summary_rows(results: list[VariantResult], runs: list[Row]) -> list[Row]:
+    """Return a row for each variant: seeds for each verdict, mean and standard deviation of every number of a run.
 
-    `peak_step` is that of the attention vector averaged over the seeds.
+    Both are over the seeds, the deviation with n - 1; `peak_step` is that of the vector averaged over the seeds.
     """
     rows = []
     for result in results:
-        runs = run_rows([result])
-        row: dict[str, Any] = {name: runs[0][name] for name in ("variant", "placement", "sharing")}
-        row |= {"seeds": len(runs), "peak_step": int(result.vectors().mean(axis=0).argmax())}
-        for name in runs[0]:
-            if name not in ("variant", "placement", "sharing", "seed", "peak_step"):
-                numbers = np.array([run[name] for run in runs])
-                spread = float(numbers.std(ddof=1)) if len(numbers) > 1 else math.nan
-                row |= {f"{name}_mean": float(numbers.mean()), f"{name}_sd": spread}
+        own = [run for run in runs if run["variant"] == result.variant.name]
+        row: Row = {name: own[0][name] for name in ("variant", "placement", "sharing")}
+        row |= {"seeds": len(own), "peak_step": int(result.vectors().mean(axis=0).argmax())}
+        row |= {name: sum(run["verdict"] == name for run in own) for name in VERDICTS}
+        for name in [name for name, value in own[0].items() if isinstance(value, float)]:
+            numbers = np.array([run[name] for run in own])
+            spread = float(numbers.std(ddof=1)) if len(numbers) > 1 else math.nan
+            row |= {f"{name}_mean": float(numbers.mean()), f"{name}_sd": spread}
         rows.append(row)
     return rows
 
@@ -91,19 +88,21 @@ def write(folder: Path, study: Study, results: list[VariantResult]) -> None:
     """Write tables, figure, report, what `dvc metrics show` prints and what `dvc plots show` draws."""
     from pipeline import figures
 
-    runs, summary = run_rows(results), summary_rows(results)
-    for name, rows in (("runs", runs), ("summary", summary)):
+    runs = run_rows(results, study.compare.thresholds)
+    summary, effects = summary_rows(results, runs), effect_rows(runs, study.compare)
+    for name, rows in (("runs", runs), ("summary", summary), ("effects", effects)):
         write_csv(folder / f"{name}.csv", list(rows[0]), [list(row.values()) for row in rows])
     write_text(folder / "metrics.json", json.dumps(headline(summary), indent=2) + "\n")
-    write_text(folder / "report.md", report.render(study, runs, summary))
+    write_text(folder / "report.md", report.render(study, runs, summary, effects))
     panels = [(result.variant.name.replace("_", ", "), result.vectors(), result.key()) for result in results]
     figures.save(figures.attention(panels), folder / "figures" / "attention.png")
+    figures.save(figures.forest(effects), folder / "figures" / "effects.png")
     for result in results:
         write_curves(folder / "training" / f"{result.variant.name}.csv", result.trained)
         write_vectors(folder / "attention" / f"{result.variant.name}.csv", result.attended)
 
 
-def headline(summary: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
+def headline(summary: list[Row]) -> dict[str, dict[str, float]]:
     """Return variant -> the few means that tables of experiments show."""
     names = ("key_mass", "hit_rate", "late_mass", "accuracy")
     return {row["variant"]: {name: round(row[f"{name}_mean"], 6) for name in names} for row in summary}
@@ -116,7 +115,7 @@ def stage(config: Config) -> None:
         write(folder, config, results)
     target = storage.folder(config, "comparison")
     tracking.ensure_comparison(config.tracking, target)
-    terminal.show_comparison(summary_rows(results))
+    terminal.show_comparison(read_csv(target / "summary.csv"))
     for result in results:
         terminal.show_attention(result.variant.name, result.attended)
     terminal.show_where(target, config.tracking)

@@ -1,12 +1,10 @@
-"""What a run may be told: names, types and ranges of all values."""
+"""What a run may be told: names and types of all values."""
 
 import hashlib
 import json
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
-from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +62,26 @@ class Probe:
 
 
 @dataclass(unsafe_hash=True)
+class Thresholds:
+    """Section `compare.thresholds` of params.yaml."""
+
+    accuracy: float = MISSING
+    lift: float = MISSING
+    entropy: float = MISSING
+    mass: float = MISSING
+
+
+@dataclass(unsafe_hash=True)
+class Compare:
+    """Section `compare` of params.yaml."""
+
+    confidence: float = MISSING
+    resamples: int = MISSING
+    seed: int = MISSING
+    thresholds: Thresholds = field(default_factory=Thresholds)
+
+
+@dataclass(unsafe_hash=True)
 class Variant:
     """A file of conf/variant/: where the attention sits, and whether all features share one attention vector."""
 
@@ -91,6 +109,7 @@ class Study:
     model: Model = field(default_factory=Model)
     train: Train = field(default_factory=Train)
     probe: Probe = field(default_factory=Probe)
+    compare: Compare = field(default_factory=Compare)
     variant: Variant | None = None
 
     def chosen_variant(self) -> Variant:
@@ -145,46 +164,3 @@ def params() -> Study:
 def digest(values: Any) -> str:
     """Return a short hash of anything that JSON can hold: equal values, equal hash, whatever their order."""
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
-
-
-def check(config: Config) -> None:
-    """Raise a `UserError` that names the first value out of its range, and the range."""
-    for name, value, fits, allowed in _ranges(config):
-        if not fits:
-            raise UserError(f"{name} is {value}: it must be {allowed}.")
-
-
-def _ranges(config: Config) -> Iterator[tuple[str, Any, bool, str]]:
-    """Yield (parameter, value, whether it is allowed, what is allowed) for every rule."""
-    data, train, names = config.data, config.train, ", ".join(variant_names())
-    for name, number in _counts(config):
-        yield name, number, number >= 1, "a whole number of at least 1"
-    yield "data.time_steps", data.time_steps, data.time_steps >= 2, "at least 2"
-    yield "data.key_step", data.key_step, 0 <= data.key_step < data.time_steps, f"0 to {data.time_steps - 1}"
-    yield "data.seed", data.seed, 0 <= data.seed < 2**32, "0 to 4294967295"
-    share, rate = data.validation_share, train.learning_rate
-    yield "data.validation_share", share, 0 < share < 1, "above 0 and below 1"
-    yield "train.learning_rate", rate, isfinite(rate) and rate > 0, "a number above 0"
-    most = f"at most data.samples, {data.samples}"
-    yield "train.batch_size", train.batch_size, train.batch_size <= data.samples, most
-    leaves = f"a share that leaves a batch of {train.batch_size} to train on and one sample held out"
-    enough = data.train_samples >= train.batch_size and data.validation_samples >= 1
-    yield "data.validation_share", f"{share} of {data.samples} samples", enough, leaves
-    seeds = config.seeds
-    distinct = len(set(seeds)) == len(seeds) > 0 and all(0 <= seed < 2**32 for seed in seeds)
-    yield "seeds", seeds, distinct, "one or more different whole numbers from 0 to 4294967295"
-    known = len(set(config.variants)) == len(config.variants) > 0 and set(config.variants) <= set(variant_names())
-    yield "variants", config.variants, known, f"one or more of {names}, each once"
-    for variant in [config.variant] if config.variant else []:
-        yield "variant.placement", variant.placement, variant.placement in ("before", "after"), "before or after"
-        yield "variant.sharing", variant.sharing, variant.sharing in ("shared", "unshared"), "shared or unshared"
-
-
-def _counts(config: Config) -> Iterator[tuple[str, int]]:
-    """Yield the parameters that count something."""
-    yield from ((f"data.{name}", getattr(config.data, name)) for name in ("samples", "time_steps", "input_dim"))
-    yield from ((f"train.{name}", getattr(config.train, name)) for name in ("epochs", "batch_size", "log_every"))
-    yield "model.lstm_units", config.model.lstm_units
-    yield "probe.samples", config.probe.samples
-    if config.workers is not None:
-        yield "workers", config.workers

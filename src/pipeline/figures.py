@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -55,6 +56,38 @@ def _bars(ax: Axes, title: str, vectors: NDArray[np.floating], key: NDArray[np.f
     ax.set_xticks(steps[:: max(1, len(steps) // 10)])
     ax.set_ylim(0, 1)
     ax.spines[["top", "right"]].set_visible(False)
+
+
+FOREST = {"key_mass": "key mass", "hit_rate": "hit rate", "late_mass": "late mass", "entropy": "entropy"}
+EFFECTS = {
+    "placement": "placement\n(after − before)",
+    "sharing": "sharing\n(unshared − shared)",
+    "interaction": "interaction\n(of the two)",
+}
+
+
+def forest(effects: list[dict[str, Any]]) -> Figure:
+    """Draw the effects with their intervals, a panel for each measure; filled where Holm-corrected p is below 0.05.
+
+    Args:
+        effects: rows of `effects.effect_rows`.
+    """
+    figure = Figure(figsize=(10, 2.6), dpi=144, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(1, len(FOREST), sharey=True)
+    for ax, (metric, title) in zip(axes, FOREST.items(), strict=True):
+        rows = [next(row for row in effects if (row["effect"], row["metric"]) == (name, metric)) for name in EFFECTS]
+        for height, row in enumerate(rows):
+            ax.plot([row["low"], row["high"]], [height, height], color=BLUE, linewidth=2)
+            told = row["p_holm"] < 0.05
+            ax.plot(row["iqm"], height, "o", color=VERMILION, markerfacecolor=VERMILION if told else "white")
+        ax.axvline(0, color=GREY, linestyle="--", linewidth=1)
+        ax.set_title(title, fontsize=11)
+        ax.set_xlabel("difference")
+        ax.spines[["top", "right"]].set_visible(False)
+    axes[0].set_yticks(range(len(EFFECTS)), list(EFFECTS.values()))
+    axes[0].set_ylim(len(EFFECTS) - 0.5, -0.5)
+    return figure
 
 
 def save(figure: Figure, path: Path) -> None:

@@ -22,7 +22,7 @@ SECTIONS = {
     "data/probe": ("data", "probe"),
     "models": TRAINING,
     "attention": (*TRAINING, "probe"),
-    "comparison": ("data", "model", "train", "seeds", "variants", "probe"),
+    "comparison": ("data", "model", "train", "seeds", "variants", "probe", "compare"),
 }
 MAKERS = {"data": "dataset", "models": "train", "attention": "analyze", "comparison": "compare"}
 PARAMS = "params.json"

@@ -2,7 +2,6 @@
 
 import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,13 +36,14 @@ def show_attention(title: str, attended: dict[int, AttendedSeed]) -> None:
     print(" " * 19 + "".join("^" if share == key.max() > 0 else " " for share in key).rstrip())
 
 
-def show_comparison(summary: list[dict[str, Any]]) -> None:
-    """Print the means over seeds, a line for each variant."""
-    print("variant             key mass  hit rate  late mass  accuracy")
+def show_comparison(summary: list[dict[str, str]]) -> None:
+    """Print the means over seeds, a line for each row of summary.csv."""
+    print("variant             key mass  hit rate  late mass  accuracy   correct")
     for row in summary:
-        numbers = [row[f"{name}_mean"] for name in ("key_mass", "hit_rate", "late_mass")]
+        numbers = [float(row[f"{name}_mean"]) for name in ("key_mass", "hit_rate", "late_mass")]
         cells = "".join(f"{number:>10.3f}" for number in numbers)
-        print(f"{row['variant']:<18}{cells}{row['accuracy_mean']:>11.5f}")
+        correct = f"{row['correct']} of {row['seeds']}"
+        print(f"{row['variant']:<18}{cells}{float(row['accuracy_mean']):>11.5f}{correct:>10}")
 
 
 def show_where(folder: Path, settings: Tracking) -> None:

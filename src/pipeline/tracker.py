@@ -47,10 +47,13 @@ class Tracker:
         self.uri = uri
         self.client: MlflowClient = mlflow.MlflowClient()
         known = self.client.get_experiment_by_name(settings.experiment)
+        self.experiment_id: str = known.experiment_id if known else self._create_experiment(settings)
+
+    def _create_experiment(self, settings: Tracking) -> str:
         location = (ROOT / settings.artifacts).as_uri() if settings.artifacts else None
-        self.experiment_id: str = (
-            known.experiment_id if known else self.client.create_experiment(settings.experiment, location)
-        )
+        # The UI then shows the pages for training models, not those for language models.
+        tags = {"mlflow.experimentKind": "custom_model_development"}
+        return str(self.client.create_experiment(settings.experiment, location, tags))
 
     def find(self, **tags: str) -> "list[Run]":
         """Return the FINISHED runs that have these tags."""
@@ -158,6 +161,7 @@ class Tracker:
     def serve(self, port: int) -> NoReturn:
         """Become MLflow's server, on 127.0.0.1."""
         words = ["--backend-store-uri", self.uri, "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+        words += ["--uvicorn-opts", "--log-level warning"]
         os.execv(sys.executable, [sys.executable, "-m", "mlflow", "server", *words])
 
 

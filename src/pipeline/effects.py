@@ -1,0 +1,109 @@
+"""The 2 x 2 comparison: what placement and sharing change, seed by seed."""
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.random import default_rng
+from numpy.typing import NDArray
+
+from pipeline import statistics
+from pipeline.config import Compare, UserError
+
+Values = NDArray[np.float64]
+# Names of the levels: an effect is the second less the first.
+LEVELS = {"placement": ("before", "after"), "sharing": ("shared", "unshared")}
+METRICS = (
+    "key_mass",
+    "key_lift",
+    "hit_rate",
+    "mean_hit",
+    "average_precision",
+    "late_mass",
+    "entropy",
+    "input_dependence",
+    "accuracy",
+)
+Row = dict[str, Any]
+
+
+def contrasts(cells: dict[tuple[str, str], Values]) -> dict[str, tuple[Values, Values]]:
+    """Return effect -> the two groups (seeds,) whose paired differences it is.
+
+    placement: after less before, either averaged over sharing; sharing: unshared less shared, either averaged over
+    placement; interaction: what unsharing changes after the LSTM less what it changes before it.
+
+    Args:
+        cells: (placement, sharing) -> a value for each seed, in the same order of seeds.
+    """
+    bs, bu = cells["before", "shared"], cells["before", "unshared"]
+    as_, au = cells["after", "shared"], cells["after", "unshared"]
+    return {
+        "placement": ((as_ + au) / 2, (bs + bu) / 2),
+        "sharing": ((bu + au) / 2, (bs + as_) / 2),
+        "interaction": (au - as_, bu - bs),
+    }
+
+
+def cells_of(runs: list[Row], metric: str) -> dict[tuple[str, str], Values]:
+    """Return (placement, sharing) -> a metric for each seed; of variants that share a cell, that of the first.
+
+    Raises:
+        UserError: if one of the four cells is empty, there are fewer than two seeds, or a value is not a number.
+    """
+    cells = {}
+    for placement in LEVELS["placement"]:
+        for sharing in LEVELS["sharing"]:
+            cell = (placement, sharing)
+            names = [run["variant"] for run in runs if (run["placement"], run["sharing"]) == cell]
+            if not names:
+                raise UserError(
+                    f"variants: the comparison needs a variant with {placement} and {sharing}; none is there."
+                )
+            cells[cell] = np.array([run[metric] for run in runs if run["variant"] == names[0]], np.float64)
+            if not np.isfinite(cells[cell]).all():
+                raise UserError(f"{metric} of {names[0]} is not a number for every seed: it cannot be compared.")
+    if min(map(len, cells.values())) < 2:
+        raise UserError("seeds: the comparison needs at least two seeds.")
+    return cells
+
+
+def effect_rows(runs: list[Row], settings: Compare) -> list[Row]:
+    """Return a row for each effect and metric, p-values Holm-corrected over the three effects of a metric.
+
+    Args:
+        runs: a row for each (variant, seed), the seeds of each variant in the same order.
+        settings: confidence and number of resamples, and the seed of the draws.
+
+    Raises:
+        UserError: see `cells_of`.
+    """
+    rng = default_rng(settings.seed)
+    rows: list[Row] = []
+    for metric in METRICS:
+        pairs = contrasts(cells_of(runs, metric))
+        p_values = []
+        for effect, (a, b) in pairs.items():
+            d = a - b
+            low, high = statistics.bootstrap_interval(
+                d, rng, confidence=settings.confidence, resamples=settings.resamples
+            )
+            p_values.append(statistics.sign_flip_test(d, rng, settings.resamples))
+            rows.append(
+                {
+                    "effect": effect,
+                    "metric": metric,
+                    "n": len(d),
+                    "mean_difference": float(d.mean()),
+                    "iqm": float(statistics.interquartile_mean(d)),
+                    "low": low,
+                    "high": high,
+                    "p_a_over_b": statistics.paired_probability(a, b),
+                    "p": p_values[-1],
+                    "p_holm": math.nan,
+                    "smallest_p": statistics.smallest_p(len(d), settings.resamples),
+                }
+            )
+        for row, adjusted in zip(rows[-len(pairs) :], statistics.holm(p_values), strict=True):
+            row["p_holm"] = float(adjusted)
+    return rows

@@ -1,0 +1,58 @@
+"""What values are allowed."""
+
+from collections.abc import Iterator
+from math import isfinite
+from typing import Any
+
+from pipeline.config import Config, UserError, variant_names
+
+
+def check(config: Config) -> None:
+    """Raise a `UserError` that names the first value out of its range, and the range."""
+    for name, value, fits, allowed in _ranges(config):
+        if not fits:
+            raise UserError(f"{name} is {value}: it must be {allowed}.")
+
+
+def _ranges(config: Config) -> Iterator[tuple[str, Any, bool, str]]:
+    """Yield (parameter, value, whether it is allowed, what is allowed) for every rule."""
+    data, train, names = config.data, config.train, ", ".join(variant_names())
+    for name, number in _counts(config):
+        yield name, number, number >= 1, "a whole number of at least 1"
+    yield "data.time_steps", data.time_steps, data.time_steps >= 2, "at least 2"
+    yield "data.key_step", data.key_step, 0 <= data.key_step < data.time_steps, f"0 to {data.time_steps - 1}"
+    for name, seed in (("data.seed", data.seed), ("compare.seed", config.compare.seed)):
+        yield name, seed, 0 <= seed < 2**32, "0 to 4294967295"
+    share, rate = data.validation_share, train.learning_rate
+    yield "data.validation_share", share, 0 < share < 1, "above 0 and below 1"
+    yield "train.learning_rate", rate, isfinite(rate) and rate > 0, "a number above 0"
+    most = f"at most data.samples, {data.samples}"
+    yield "train.batch_size", train.batch_size, train.batch_size <= data.samples, most
+    leaves = f"a share that leaves a batch of {train.batch_size} to train on and one sample held out"
+    enough = data.train_samples >= train.batch_size and data.validation_samples >= 1
+    yield "data.validation_share", f"{share} of {data.samples} samples", enough, leaves
+    yield "compare.confidence", config.compare.confidence, 0 < config.compare.confidence < 1, "above 0 and below 1"
+    for name in ("accuracy", "entropy", "mass"):
+        limit = getattr(config.compare.thresholds, name)
+        yield f"compare.thresholds.{name}", limit, 0 <= limit <= 1, "0 to 1"
+    lift = config.compare.thresholds.lift
+    yield "compare.thresholds.lift", lift, isfinite(lift) and lift >= 1, "a number of at least 1"
+    seeds = config.seeds
+    distinct = len(set(seeds)) == len(seeds) > 0 and all(0 <= seed < 2**32 for seed in seeds)
+    yield "seeds", seeds, distinct, "one or more different whole numbers from 0 to 4294967295"
+    known = len(set(config.variants)) == len(config.variants) > 0 and set(config.variants) <= set(variant_names())
+    yield "variants", config.variants, known, f"one or more of {names}, each once"
+    for variant in [config.variant] if config.variant else []:
+        yield "variant.placement", variant.placement, variant.placement in ("before", "after"), "before or after"
+        yield "variant.sharing", variant.sharing, variant.sharing in ("shared", "unshared"), "shared or unshared"
+
+
+def _counts(config: Config) -> Iterator[tuple[str, int]]:
+    """Yield the parameters that count something."""
+    yield from ((f"data.{name}", getattr(config.data, name)) for name in ("samples", "time_steps", "input_dim"))
+    yield from ((f"train.{name}", getattr(config.train, name)) for name in ("epochs", "batch_size", "log_every"))
+    yield "model.lstm_units", config.model.lstm_units
+    yield "probe.samples", config.probe.samples
+    yield "compare.resamples", config.compare.resamples
+    if config.workers is not None:
+        yield "workers", config.workers

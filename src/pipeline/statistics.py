@@ -1,0 +1,91 @@
+"""Paired groups of seeds: estimates, intervals and tests. One value a seed goes in; draws take a generator."""
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import ArrayLike, NDArray
+from scipy import stats
+
+EXACT_PAIRS = 20  # up to this number of pairs, all 2**n patterns of signs are gone through
+
+
+def interquartile_mean(values: ArrayLike, axis: int = 0) -> NDArray[np.float64]:
+    """Return the mean of the middle half of the values: a quarter of them, rounded down, is cut at either end.
+
+    Source: Agarwal et al. (2021), "Deep RL at the edge of the statistical precipice".
+    """
+    return np.asarray(stats.trim_mean(np.asarray(values, np.float64), 0.25, axis=axis))
+
+
+def bootstrap_interval(
+    values: ArrayLike,
+    rng: Generator,
+    statistic: Callable[..., NDArray[np.float64]] = interquartile_mean,
+    confidence: float = 0.95,
+    resamples: int = 10_000,
+) -> tuple[float, float]:
+    """Return the percentile bootstrap interval of a statistic of some seeds.
+
+    Args:
+        values: (seeds,), at least two.
+        rng: where the resamples are drawn from.
+        statistic: maps values and `axis` to the statistic along that axis.
+        confidence: of the interval, above 0 and below 1.
+        resamples: how many are drawn.
+
+    Raises:
+        ValueError: for fewer than two values.
+    """
+    sample = np.asarray(values, np.float64)
+    if len(sample) < 2:
+        raise ValueError("an interval needs at least two seeds")
+    drawn = sample[rng.integers(0, len(sample), (resamples, len(sample)))]
+    low, high = np.quantile(statistic(drawn, axis=1), [(1 - confidence) / 2, (1 + confidence) / 2])
+    return float(low), float(high)
+
+
+def paired_probability(a: ArrayLike, b: ArrayLike) -> float:
+    """Return the share of pairs in which `a` is larger; a tie counts one half. Both are (seeds,), in the same order."""
+    larger = np.sign(np.asarray(a, np.float64) - np.asarray(b, np.float64))
+    return float((larger.mean() + 1) / 2)
+
+
+def sign_flip_test(differences: ArrayLike, rng: Generator, resamples: int = 100_000) -> float:
+    """Return the two-sided p-value that the mean difference of pairs is 0 by chance.
+
+    Under the null hypothesis each difference is as likely to have the other sign. All patterns of signs are gone
+    through for up to `EXACT_PAIRS` pairs, beyond that so many are drawn.
+
+    Args:
+        differences: (seeds,), of the members of each pair.
+        rng: where patterns of signs are drawn from.
+        resamples: how many are drawn.
+
+    Source: Fisher (1935), "The Design of Experiments", as in `scipy.stats.permutation_test`.
+    """
+    d = np.asarray(differences, np.float64)
+    n = 2 ** len(d) if len(d) <= EXACT_PAIRS else resamples
+    result = stats.permutation_test(
+        (d,), np.mean, permutation_type="samples", vectorized=True, n_resamples=n, batch=50_000, rng=rng
+    )
+    return float(np.asarray(result.pvalue))
+
+
+def smallest_p(pairs: int, resamples: int = 100_000) -> float:
+    """Return the smallest p-value that `sign_flip_test` can give for so many pairs: 2 / 2**pairs if it is exact."""
+    patterns = 2**pairs if pairs <= EXACT_PAIRS else resamples + 1
+    return min(1.0, 2 / patterns)
+
+
+def holm(p_values: ArrayLike) -> NDArray[np.float64]:
+    """Return p-values corrected for their number by Holm's step-down method.
+
+    Source: Holm (1979), "A simple sequentially rejective multiple test procedure".
+    """
+    p = np.asarray(p_values, np.float64)
+    order = np.argsort(p, kind="stable")
+    stepped = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
+    adjusted = np.empty_like(p)
+    adjusted[order] = np.minimum(stepped, 1)
+    return adjusted

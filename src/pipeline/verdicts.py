@@ -1,0 +1,44 @@
+"""What one run shows, in a word."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.config import Thresholds
+
+NOT_LEARNED, CORRECT, LATE, DIFFUSE, SILENT = "not learned", "correct", "late-shifted", "diffuse", "silent failure"
+VERDICTS = (CORRECT, LATE, DIFFUSE, SILENT, NOT_LEARNED)
+
+
+def verdict(
+    accuracy: float,
+    measures: dict[str, float],
+    vector: NDArray[np.floating],
+    key: NDArray[np.floating],
+    limits: Thresholds,
+) -> str:
+    """Return the verdict on a run.
+
+    - not learned: held-out accuracy below `limits.accuracy`; attention then means nothing;
+    - correct: the mean vector's largest step is a key step, and `key_lift` reaches `limits.lift`;
+    - diffuse: no step stands out: `entropy` reaches `limits.entropy`, or the largest step's lift misses `limits.lift`;
+    - late-shifted: the largest step lies after the key, and key and later steps hold most of the attention;
+    - silent failure: a step that carries nothing stands out.
+
+    Args:
+        accuracy: held-out accuracy.
+        measures: of `pipeline.metrics`.
+        vector: (steps,), attention averaged over samples.
+        key: (steps,), share of samples with a key at each step.
+        limits: where the lines are drawn.
+    """
+    peak = int(vector.argmax())
+    if accuracy < limits.accuracy:
+        return NOT_LEARNED
+    if key[peak] > 0 and measures["key_lift"] >= limits.lift:
+        return CORRECT
+    if measures["entropy"] >= limits.entropy or vector[peak] * len(vector) < limits.lift:
+        return DIFFUSE
+    keys = np.flatnonzero(key)
+    if len(keys) and peak > keys[-1] and measures["key_mass"] + measures["late_mass"] > limits.mass:
+        return LATE
+    return SILENT
