@@ -135,6 +135,23 @@ def test_by_hand_other_seeds_and_workers_give_the_same_and_touch_nothing(project
     assert f"run `python -m pipeline.train +variant={VARIANTS[0]} seeds=[3,7]`." in error
 
 
+@pytest.mark.parametrize("name", ["history.csv", "metrics.csv", "weights/seed-7.npz"])
+@pytest.mark.parametrize("damage", ["cut off", "foreign", "missing"])
+def test_damaged_results_are_named(project, name, damage):
+    path = project.root / "models" / AFTER / name
+    kept = path.read_bytes()
+    path.unlink()
+    try:
+        if damage != "missing":
+            path.write_bytes(kept[: len(kept) // 3] if damage == "cut off" else b"not,what\nit,was\n")
+        error = project.stage("compare", code=1).stderr
+        assert f"models/{AFTER} is damaged: run `python -m pipeline.train +variant={AFTER}`." in error or (
+            f"does not hold seeds [0, 7]: run `python -m pipeline.analyze +variant={AFTER}`." in error
+        )
+    finally:
+        path.write_bytes(kept)
+
+
 def test_a_comparison_needs_every_seed(project):
     folder = project.root / "attention" / AFTER
     shutil.copytree(folder, kept := folder.with_name("kept"))

@@ -127,11 +127,12 @@ def serve(project):
 
 
 @pytest.mark.parametrize(
-    ("number", "to_group"), [(signal.SIGINT, True), (signal.SIGTERM, False), (signal.SIGKILL, True)]
+    ("number", "to_group", "workers"),
+    [(signal.SIGINT, True, 2), (signal.SIGINT, True, 1), (signal.SIGTERM, False, 2), (signal.SIGKILL, True, 2)],
 )
-def test_training_that_is_ended_leaves_nothing_behind(fresh, number, to_group):
+def test_training_that_is_ended_leaves_nothing_behind(fresh, number, to_group, workers):
     fresh.stage("dataset")
-    words = ("python", "-m", "pipeline.train", "+variant=after_shared", "train.epochs=2000")
+    words = ("python", "-m", "pipeline.train", "+variant=after_shared", "train.epochs=2000", f"workers={workers}")
     with fresh.started(*words) as process:
         deadline = time.monotonic() + 120
         while not any_curve(fresh):

@@ -60,7 +60,8 @@ def stage(config: Config) -> None:
     """Write attention, its vectors, measures and figure, and have MLflow show them."""
     name = config.chosen_variant().name
     probe = dataset.load(config, "probe")
-    trained = read_training(storage.made(config, "models"))
+    with storage.reading(config, "models") as folder:
+        trained = read_training(folder)
     from pipeline import figures, metrics
 
     runtime.import_tensorflow()

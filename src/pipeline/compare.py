@@ -43,8 +43,10 @@ def load(study: Study) -> list[VariantResult]:
     results = []
     for name in study.variants:
         config = dataclasses.replace(study, variant=load_variant(name))
-        trained = read_training(storage.made(config, "models"))
-        attended = read_attention(storage.made(config, "attention"))
+        with storage.reading(config, "models") as folder:
+            trained = read_training(folder)
+        with storage.reading(config, "attention") as folder:
+            attended = read_attention(folder)
         if not list(trained) == list(attended) == study.seeds:
             where = storage.shown(storage.folder(config, "attention"))
             raise UserError(f"{where} does not hold seeds {study.seeds}: {storage.remedy(config, 'attention')}")

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -94,6 +95,16 @@ def made(config: Study, kind: str) -> Path:
     if difference:
         raise UserError(f"{shown(path)} was made with other values ({difference}): {remedy(config, kind)}")
     return path
+
+
+@contextmanager
+def reading(config: Study, kind: str) -> Iterator[Path]:
+    """Yield `made(config, kind)`; files in it that turn out damaged end the block with a `UserError`."""
+    path = made(config, kind)
+    try:
+        yield path
+    except (ValueError, LookupError, BadZipFile, FileNotFoundError) as error:
+        raise UserError(f"{shown(path)} is damaged: {remedy(config, kind)}") from error
 
 
 def remedy(config: Study, kind: str) -> str:

@@ -62,13 +62,13 @@ class Tracker:
 
     @contextmanager
     def run(self, name: str, tags: dict[str, str]) -> Iterator[str]:
-        """Start a run and yield its id; the block's end marks it as FINISHED, an error as FAILED."""
+        """Start a run and yield its id; the block's end marks it as FINISHED, an error as FAILED, Ctrl-C as KILLED."""
         tags = {**tags, "git_commit": _git_commit(), "process": runtime.process_identity()}
         run_id = self.client.create_run(self.experiment_id, run_name=name, tags=tags).info.run_id
         try:
             yield run_id
-        except BaseException:
-            self.client.set_terminated(run_id, "FAILED")
+        except BaseException as error:
+            self.client.set_terminated(run_id, "FAILED" if isinstance(error, Exception) else "KILLED")
             raise
         self.client.set_terminated(run_id, "FINISHED")
 
