@@ -21,7 +21,7 @@ help:  ## list the targets
 
 repro: .venv/ready  ## run the study: whatever params.yaml, conf/ or the code changed
 	dvc repro
-	@echo "The report is comparison/report.md, the figure comparison/figures/attention.png. Browse the runs: make ui"
+	@python -m pipeline.show
 
 test: .venv/ready  ## run all tests
 	python -m pytest

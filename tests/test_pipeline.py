@@ -44,6 +44,9 @@ def test_every_stage_runs_once_and_then_none(project):
     assert project.repro() == []
     assert time.monotonic() - start < 60
     assert "up to date" in project.run("dvc", "repro").stdout
+    shown = project.stage("show").stdout
+    assert all(name in shown for name in VARIANTS)
+    assert shown.endswith("Results are in comparison. Browse the runs: make ui\n")
 
 
 def test_forced_anew_the_bytes_are_the_same(project):

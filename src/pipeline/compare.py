@@ -14,7 +14,7 @@ from pipeline.command import command
 from pipeline.config import Config, Study, Thresholds, UserError, Variant, load_variant
 from pipeline.effects import Row, effect_rows
 from pipeline.results import AttendedSeed, TrainedSeed, read_attention, read_training, write_curves, write_vectors
-from pipeline.storage import read_csv, write_csv, write_text
+from pipeline.storage import write_csv, write_text
 from pipeline.verdicts import VERDICTS, verdict
 
 
@@ -117,10 +117,7 @@ def stage(config: Config) -> None:
         write(folder, config, results)
     target = storage.folder(config, "comparison")
     tracking.ensure_comparison(config.tracking, target)
-    terminal.show_comparison(read_csv(target / "summary.csv"))
-    for result in results:
-        terminal.show_attention(result.variant.name, result.attended)
-    terminal.show_where(target, config.tracking)
+    terminal.show_study(target, {result.variant.name: result.attended for result in results}, config.tracking)
 
 
 main = command(stage)

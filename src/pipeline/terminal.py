@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from pipeline.config import Tracking
 from pipeline.results import AttendedSeed, TrainedSeed
-from pipeline.storage import shown
+from pipeline.storage import read_csv, shown
 
 BLOCKS = "▁▂▃▄▅▆▇█"
 
@@ -44,6 +44,14 @@ def show_comparison(summary: list[dict[str, str]]) -> None:
         cells = "".join(f"{number:>10.3f}" for number in numbers)
         correct = f"{row['correct']} of {row['seeds']}"
         print(f"{row['variant']:<18}{cells}{float(row['accuracy_mean']):>11.5f}{correct:>10}")
+
+
+def show_study(folder: Path, attended: dict[str, dict[int, AttendedSeed]], settings: Tracking) -> None:
+    """Print what a comparison found: its table, each variant's attention, and where the results are."""
+    show_comparison(read_csv(folder / "summary.csv"))
+    for variant, seeds in attended.items():
+        show_attention(variant, seeds)
+    show_where(folder, settings)
 
 
 def show_where(folder: Path, settings: Tracking) -> None:
