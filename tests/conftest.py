@@ -72,7 +72,11 @@ class Project:
 
     def repro(self, *words: str) -> list[str]:
         """Run `dvc repro`, and return the stages that it ran, rather than skipped or restored."""
-        out = self.run("dvc", "repro", *words).stdout
+        return self.ran(self.run("dvc", "repro", *words).stdout)
+
+    @staticmethod
+    def ran(out: str) -> list[str]:
+        """Return the stages that ran, rather than being skipped or restored, by what dvc said."""
         return [line.split("'")[1] for line in out.splitlines() if line.startswith("Running stage")]
 
     def bytes(self, *folders: str) -> dict[str, bytes]:

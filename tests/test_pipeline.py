@@ -20,11 +20,6 @@ def results(project):
     return project.bytes(*RESULTS) | {"dvc.lock": (project.root / "dvc.lock").read_bytes()}
 
 
-def ran(out):
-    """Return the stages that ran, rather than being skipped or restored, by what dvc said."""
-    return [line.split("'")[1] for line in out.splitlines() if line.startswith("Running stage")]
-
-
 @pytest.fixture
 def restored(project):
     """The project; afterwards params and variants are as they were, and no result needs to be made again for that.
@@ -59,7 +54,7 @@ def test_forced_anew_the_bytes_are_the_same(project):
 
 def test_an_experiment_with_another_probe_retrains_nothing_and_shows(restored):
     out = restored.run("dvc", "exp", "run", "-n", "smaller", "-S", "probe.samples=30").stdout
-    assert ran(out) == ["dataset", *ANALYSES, "compare"]
+    assert restored.ran(out) == ["dataset", *ANALYSES, "compare"]
     shown = list(csv.DictReader(restored.run("dvc", "exp", "show", "--csv").stdout.splitlines()))
     smaller = next(row for row in shown if row["Experiment"] == "smaller")
     assert smaller["probe.samples"] == "30"
@@ -69,7 +64,7 @@ def test_an_experiment_with_another_probe_retrains_nothing_and_shows(restored):
 
 def test_other_training_makes_no_data_anew(restored):
     out = restored.run("dvc", "exp", "run", "-S", "train.epochs=2", f"train@{AFTER}").stdout
-    assert ran(out) == [f"train@{AFTER}"]
+    assert restored.ran(out) == [f"train@{AFTER}"]
     with (restored.root / "models" / AFTER / "history.csv").open(encoding="utf-8") as file:
         assert max(int(row["batch"]) for row in csv.DictReader(file)) == 90
 
