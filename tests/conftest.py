@@ -19,6 +19,8 @@ SMALL = {
     "model": {"lstm_units": 4},
     "train": {"batch_size": 16, "log_every": 8, "learning_rate": 0.01},
     "probe": {"samples": 40},
+    "explain": {"integration_steps": 4, "permutations": 2},
+    "controls": {"seeds": [0, 7], "null_key_samples": 400, "probe_samples": 40},
     "compare": {"resamples": 200},
 }
 
@@ -83,6 +85,14 @@ class Project:
         """Return path -> content of all files in some folders."""
         files = [path for folder in folders for path in sorted((self.root / folder).rglob("*")) if path.is_file()]
         return {path.relative_to(self.root).as_posix(): path.read_bytes() for path in files}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the tests that share the small project in one process, so that it is made once."""
+    for item in items:
+        if {"project", "restored", "study"} & set(item.fixturenames):
+            item.add_marker(pytest.mark.xdist_group("project"))
 
 
 @pytest.fixture

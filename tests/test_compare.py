@@ -1,12 +1,28 @@
 """Verdicts and effects on cases worked out by hand, and what the report says of them."""
 
+import base64
 import re
 
 import numpy as np
 import pytest
 
-from pipeline import effects, report
-from pipeline.config import Compare, Data, Model, Probe, Study, Thresholds, Train, UserError
+from pipeline import effects, markdown, metrics, page, report, tables
+from pipeline.config import (
+    Compare,
+    Controls,
+    Data,
+    Explain,
+    Model,
+    Probe,
+    Study,
+    Thresholds,
+    Train,
+    UserError,
+    Variant,
+)
+from pipeline.evidence import NULL_KEY, UNIFORM, ControlRun, ExplainedSeed
+from pipeline.results import AttendedSeed, Snapshots, TrainedSeed
+from pipeline.tables import Tables, VariantResult
 from pipeline.verdicts import CORRECT, DIFFUSE, LATE, NOT_LEARNED, SILENT, VERDICTS, verdict
 
 LIMITS = Thresholds(0.95, 2.0, 0.95, 0.5)
@@ -131,17 +147,32 @@ def test_what_cannot_be_compared_is_named(rows, sentence):
 
 def answer(cells):
     made = runs(cells)
-    return report.answer(made, effects.effect_rows(made, COMPARE), 0.95)
+    return report.answer(made, effects.effect_rows(made, COMPARE), COMPARE)
 
 
 def test_the_answer_follows_the_numbers():
     said = answer(CELLS)
-    assert "Of 20 runs 20 learned the task, and in 20 of these" in said
+    assert "Of 20 runs 20 learned the task, and in 20 of these (100% of them, 95% interval 100% to 100%)" in said
     assert re.search(r"After the LSTM, attention puts 0\.467 more of its weight on the planted step", said)
     assert re.search(r"Unshared, it puts 0\.133 less of its weight there than shared", said)
     assert said.count("cannot be told from chance") == 2  # five seeds can never reach 0.05
     turned = {("after" if p == "before" else "before", s): values for (p, s), values in CELLS.items()}
     assert "After the LSTM, attention puts 0.467 less of its weight" in answer(turned)
+
+
+def test_the_share_of_correct_runs_is_over_seeds():
+    made = runs(CELLS)
+    for run in made:
+        if run["seed"] == 4:  # all four runs of one seed of five
+            run["verdict"] = LATE
+        if run["seed"] == 3:
+            run["verdict"] = NOT_LEARNED
+    said = report.answer(made, effects.effect_rows(made, COMPARE), COMPARE)
+    assert "Of 20 runs 16 learned the task, and in 12 of these (75% of them, 95% interval 25% to 100%)" in said
+    for run in made:
+        run["verdict"] = NOT_LEARNED
+    said = report.answer(made, effects.effect_rows(made, COMPARE), COMPARE)
+    assert "Of 20 runs 0 learned the task, and in 0 of these the attention vector" in said
 
 
 def test_many_seeds_all_one_way_are_told_from_chance():
@@ -151,24 +182,149 @@ def test_many_seeds_all_one_way_are_told_from_chance():
 
 def test_the_verdict_table_shows_failures():
     row = {"variant": "x", "seeds": 4, **dict.fromkeys(VERDICTS, 0), CORRECT: 3, SILENT: 1}
-    table = report.verdicts_table([row])
+    table = markdown.verdicts_table([row])
     assert "| x | 3 of 4 | 0 of 4 | 0 of 4 | 1 of 4 | 0 of 4 |" in table
 
 
-def test_other_parameters_are_not_set_beside_published_numbers():
-    study = Study(["x"], [0, 1], Data(100, 0.1, 6, 2, 3, 0), Model(4), Train(1, 8, 0.1, 4), Probe(10), COMPARE)
-    made = runs(CELLS)
-    for run in made:
-        run["peak_step"] = 3
-    summary = [
-        {
-            "variant": "x",
-            "seeds": 5,
-            "peak_step": 3,
-            **dict.fromkeys(VERDICTS, 0),
-            **{f"{name}_{kind}": 0.5 for name in effects.METRICS for kind in ("mean", "sd")},
+def test_doubling_the_probe_samples_by_repetition_changes_no_interval():
+    """The seed is the unit: a seed's samples are averaged first, so that more of them narrow nothing."""
+    rng = np.random.default_rng(0)
+    probes = {cell: rng.dirichlet(np.ones(4), (6, 30)) for cell in CELLS}  # six seeds of thirty samples
+    mask, y = np.tile(KEY > 0, (30, 1)), rng.integers(0, 2, 30)
+
+    def measured(times):
+        doubled = {
+            cell: [
+                metrics.summarize(np.tile(a, (times, 1)), np.tile(mask, (times, 1)), np.tile(y, times)) for a in seeds
+            ]
+            for cell, seeds in probes.items()
         }
-    ]
-    said = report.render(study, made, summary, effects.effect_rows(made, COMPARE))
+        made = runs({cell: [seed["key_mass"] for seed in seeds] for cell, seeds in doubled.items()})
+        return effects.effect_rows(made, COMPARE)
+
+    for once, twice in zip(measured(1), measured(2), strict=True):
+        assert once == pytest.approx(twice, abs=1e-12)
+
+
+VARIANT = Variant("after", "shared", name="after_shared")
+
+
+def result(vectors, masses, curve=((1, 0.5, 0.5), (2, 0.1, 0.96), (3, 0.1, 0.9), (4, 0.0, 1.0))):
+    """Make the result of a variant with one seed, its attention at points of training given."""
+    vectors = np.array(vectors, float)
+    measures = {"key_mass": masses[-1], "key_lift": 4 * masses[-1], "entropy": 0.5, "late_mass": 0.1}
+    measures |= dict.fromkeys((*tables.SCORES, "permuted_change", "permuted_accuracy"), 0.5) | {"key_mass": masses[-1]}
+    trained = TrainedSeed({}, Snapshots(np.arange(len(vectors)), {}), list(curve), 0.1, 1.0)
+    scores = {"occlusion": dict.fromkeys((*tables.SCORES, *tables.AGREEMENT), 0.25)}
+    explained = ExplainedSeed(scores, np.arange(len(vectors)), vectors, np.array(masses))
+    return VariantResult(VARIANT, "", {3: trained}, {3: AttendedSeed(vectors[-1], KEY, measures)}, {3: explained})
+
+
+AT_KEY, EARLY = [0.1, 0.1, 0.7, 0.1], [0.7, 0.1, 0.1, 0.1]
+
+
+@pytest.mark.parametrize(
+    ("vectors", "masses", "found"),
+    [
+        ([EARLY, AT_KEY, AT_KEY], [0.1, 0.7, 0.7], 1),
+        ([AT_KEY, EARLY, AT_KEY], [0.7, 0.1, 0.7], 2),  # lost again in between
+        ([AT_KEY, AT_KEY], [0.7, 0.7], 0),
+        ([AT_KEY, AT_KEY], [0.49, 0.5], 1),  # four steps: a mass of 0.5 is a lift of 2
+        ([AT_KEY, EARLY], [0.7, 0.1], np.nan),
+    ],
+)
+def test_when_the_key_is_found(vectors, masses, found):
+    row = tables.learning_rows([result(vectors, masses)], LIMITS)[0]
+    assert row == {
+        "variant": "after_shared",
+        "seed": 3,
+        "learned_at": 2.0,
+        "found_at": pytest.approx(found, nan_ok=True),
+    }
+
+
+def test_a_task_never_learned_has_no_time_at_which_it_was():
+    rows = tables.learning_rows([result([AT_KEY], [0.7], [(1, 0.7, 0.5)])], LIMITS)
+    assert np.isnan(rows[0]["learned_at"])
+    assert "never, in 1 seeds" in markdown.learning_table(rows)
+    more = [*rows, {"variant": "after_shared", "seed": 4, "learned_at": 8.0, "found_at": 6.0}]
+    assert "| after_shared | 8 (8 to 8), in 1 of 2 seeds | 3 (0 to 6) |" in markdown.learning_table(more)
+
+
+def control(name, variant, accuracies, mass=0.25):
+    measures = {"key_mass": mass, "key_lift": 4 * mass, "entropy": 1.0, "late_mass": 0.25}
+    attended = AttendedSeed(np.full(4, 0.25), KEY, measures)
+    return [ControlRun(name, variant, seed, 0.1, accuracy, attended) for seed, accuracy in enumerate(accuracies)]
+
+
+def rendered(uniform=(1.0, 0.99), null=(0.5, 0.51), coding="zero_one", seeds=2):
+    """Render the report of a made-up study."""
+    data = Data(100, 0.1, 4, 2, 2, coding, 0)
+    made = runs({cell: values[:seeds] for cell, values in CELLS.items()})
+    for run in made:
+        run |= {"peak_step": 2, "permuted_change": 0.4, "permuted_accuracy": 0.6}
+    spread = {
+        f"{name}_{kind}": 0.5
+        for name in (*effects.METRICS, "permuted_change", "permuted_accuracy")
+        for kind in ("mean", "sd")
+    }
+    summary = [{"variant": "after_shared", "seeds": 2, "peak_step": 2, **dict.fromkeys(VERDICTS, 0), **spread}]
+    scores = {f"{name}_{kind}": 0.5 for name in (*tables.SCORES, *tables.AGREEMENT) for kind in ("mean", "sd")}
+    names = ("attention", "untrained attention", "occlusion")
+    controls = control(UNIFORM, VARIANT, uniform) + control(NULL_KEY, VARIANT, null)
+    all_tables = Tables(
+        made,
+        summary,
+        effects.effect_rows(made, COMPARE),
+        tables.control_rows(controls, LIMITS),
+        [{"variant": "after_shared", "explanation": name, **scores} for name in names],
+        tables.learning_rows([result([AT_KEY], [0.7])], LIMITS),
+    )
+    settings = (Model(4), Train(1, 8, 0.1, 4, 4), Probe(10), Explain(4, 2, 0), Controls([0, 1], 80, 10), COMPARE)
+    return report.render(Study(["after_shared"], [0, 1], data, *settings), all_tables, "abc")
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "sentence"),
+    [
+        ((1.0, 0.99), "2 of 2 seeds learn the task. Attention was not needed there"),
+        ((1.0, 0.6), "1 of 2 seeds learn the task. In those attention was not needed; the others did not get there"),
+        ((0.5, 0.6), "0 of 2 seeds learn the task. There the model needs attention"),
+    ],
+)
+def test_the_report_says_where_attention_was_not_needed(accuracies, sentence):
+    assert f"**Frozen uniform attention, after the LSTM**: with every weight fixed at 1/4, {sentence}" in rendered(
+        uniform=accuracies
+    )
+
+
+def test_the_report_says_when_the_null_key_is_learned():
+    fine = rendered()
+    assert "Accuracy lies between 0.5000 and 0.5100, and 2 of 2 runs are *not learned*." in fine
+    assert "something other than the key" not in fine
+    assert "1 of 2 runs are *not learned*. The others should be, too" in rendered(null=(0.5, 0.96))
+
+
+def test_the_report_tells_of_a_key_that_is_zero_only_where_it_is():
+    assert "has a key **equal to zero**" in rendered()
+    assert "equal to zero" not in rendered(coding="plus_minus")
+
+
+def test_other_parameters_are_not_set_beside_published_numbers():
+    said = rendered()
     assert "published" not in said
     assert "So few seeds can never reach 0.05." in said
+    assert "data.key_step: 2" in said
+
+
+def test_the_page_holds_the_images_and_leads_nowhere(tmp_path):
+    (tmp_path / "figures").mkdir()
+    (tmp_path / "figures/a.png").write_bytes(b"not a picture")
+    text = "# Does it?\n\n![a](figures/a.png)\n\n[runs.csv](runs.csv) says *so*: a < b\n\n| x |\n| --- |\n| 1 |\n"
+    made = page.with_note(page.html(text, tmp_path), "A note.")
+    assert f"data:image/png;base64,{base64.b64encode(b'not a picture').decode()}" in made
+    assert "<title>Does it?</title>" in made
+    assert "<td>1</td>" in made
+    assert "runs.csv says <em>so</em>: a &lt; b" in made
+    assert made.rstrip().endswith("<p>A note.</p>\n</body></html>")
+    assert not re.search(r"(src|href)=.(?!data:)", made)

@@ -6,13 +6,16 @@ import resource
 import numpy as np
 import pytest
 
-from pipeline.analyze import check_sums
 from pipeline.config import UserError
+from pipeline.reading import check_sums
 
 pytestmark = pytest.mark.slow
 VARIANTS = "after_shared, after_unshared, before_shared, before_unshared"
 MISTAKES = [
-    ("train.epoch=3", "train.epoch is not a parameter: train has epochs, batch_size, learning_rate, log_every."),
+    (
+        "train.epoch=3",
+        "train.epoch is not a parameter: train has epochs, batch_size, learning_rate, log_every, snapshots.",
+    ),
     ("+extra=1", "extra is not a parameter: there are variants, seeds, data"),
     ("+data.extra=1", "data.extra is not a parameter: data has samples"),
     ("train.epochs=many", "train.epochs: Value 'many' of type 'str' could not be converted to Integer; it must be a"),
@@ -26,6 +29,11 @@ MISTAKES = [
     ("data.validation_share=1", "data.validation_share is 1.0: it must be above 0 and below 1."),
     ("train.batch_size=801", "train.batch_size is 801: it must be at most data.samples, 800."),
     ("train.learning_rate=nan", "train.learning_rate is nan: it must be a number above 0."),
+    ("data.key_coding=ternary", "data.key_coding is ternary: it must be zero_one or plus_minus."),
+    ("train.snapshots=0", "train.snapshots is 0: it must be a whole number of at least 1."),
+    ("explain.permutations=0", "explain.permutations is 0: it must be a whole number of at least 1."),
+    ("controls.seeds=[2,2]", "controls.seeds is [2, 2]: it must be one or more different whole numbers"),
+    ("controls.null_key_samples=9", "controls.null_key_samples is 9: it must be enough for a batch of 16 to train on"),
     ("seeds=[1,1]", "seeds is [1, 1]: it must be one or more different whole numbers"),
     ("seeds=[-1]", "seeds is [-1]: it must be one or more different whole numbers"),
     ("seeds=[]", "seeds is []: it must be one or more different whole numbers"),
@@ -45,7 +53,7 @@ def test_a_bad_value_gets_one_sentence(fresh, word, sentence):
     assert not list(fresh.root.glob("models/*"))
 
 
-@pytest.mark.parametrize("stage", ["dataset", "train", "analyze", "compare", "show", "ui"])
+@pytest.mark.parametrize("stage", ["dataset", "train", "analyze", "controls", "compare", "show", "ui"])
 def test_help_lists_stages_variants_and_values(fresh, stage):
     text = fresh.stage(stage, "--help").stdout
     for words in ("python -m pipeline.train", "after_shared", "key_step: 3", "Example:"):

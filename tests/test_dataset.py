@@ -7,13 +7,35 @@ from pipeline import dataset
 from pipeline.config import Data
 
 
-def draw(samples, data, seed=0):
+def draw(samples, data, seed=0, task=dataset.planted_key):
     background, labels = (np.random.default_rng(child) for child in np.random.SeedSequence(seed).spawn(2))
-    return dataset.planted_key(background, labels, samples, data)
+    return task(background, labels, samples, data)
+
+
+def test_coded_as_plus_and_minus_one_only_the_key_differs():
+    x, y, mask = draw(500, Data(500, 0.1, 8, 2, 5, "zero_one", 0))
+    other_x, other_y, other_mask = draw(500, Data(500, 0.1, 8, 2, 5, "plus_minus", 0))
+    np.testing.assert_array_equal(other_y, y)
+    np.testing.assert_array_equal(other_mask, mask)
+    np.testing.assert_array_equal(np.delete(other_x, 5, axis=1), np.delete(x, 5, axis=1))
+    np.testing.assert_array_equal(other_x[:, 5], 2 * x[:, 5] - 1)
+
+
+def test_the_null_key_looks_like_a_key_and_tells_nothing():
+    data = Data(20_000, 0.1, 8, 2, 5, "zero_one", 0)
+    x, y, mask = draw(20_000, data, task=dataset.null_key)
+    planted_x, planted_y, planted_mask = draw(20_000, data)
+    np.testing.assert_array_equal(x, planted_x)
+    np.testing.assert_array_equal(mask, planted_mask)
+    assert set(np.unique(y)) == {0, 1}
+    bound = 5 / np.sqrt(len(y))
+    assert abs(y.mean() - 0.5) < bound
+    assert abs(np.corrcoef(y, planted_y)[0, 1]) < bound
+    assert np.abs(np.corrcoef(y, x.reshape(len(x), -1).T)[0, 1:]).max() < bound
 
 
 def test_the_label_is_planted_at_the_key_step_and_nowhere_else():
-    x, y, mask = draw(20_000, Data(20_000, 0.1, 8, 2, 5, 0))
+    x, y, mask = draw(20_000, Data(20_000, 0.1, 8, 2, 5, "zero_one", 0))
     assert x.dtype == y.dtype == np.float32
     assert set(np.unique(y)) == {0, 1}
     assert abs(y.mean() - 0.5) < 4 * 0.5 / np.sqrt(len(y))
@@ -28,7 +50,7 @@ def test_the_label_is_planted_at_the_key_step_and_nowhere_else():
 
 
 def test_written_in_chunks_the_data_is_the_same(tmp_path, monkeypatch):
-    data, stream = Data(1000, 0.1, 4, 3, 1, 0), np.random.SeedSequence(9)
+    data, stream = Data(1000, 0.1, 4, 3, 1, "zero_one", 0), np.random.SeedSequence(9)
     dataset.write(tmp_path, 1000, data, stream)
     x, y, mask = (np.load(tmp_path / f"{name}.npy") for name in ("x", "y", "mask"))
     for whole, read in zip(draw(1000, data, 9), (x, y, mask), strict=True):
@@ -40,6 +62,10 @@ def test_written_in_chunks_the_data_is_the_same(tmp_path, monkeypatch):
     (tmp_path / "small").mkdir()
     dataset.write(tmp_path / "small", 1000, data, np.random.SeedSequence(9))
     np.testing.assert_array_equal(np.load(tmp_path / "small/x.npy"), x)
+    other = dataset.Split(tmp_path / "small", 1000)
+    assert len(split.sha256) == 64
+    dataset.write(tmp_path / "small", 1000, data, np.random.SeedSequence(8))
+    assert other.sha256 != split.sha256
 
 
 @pytest.mark.slow

@@ -1,14 +1,15 @@
 """What is written down agrees with what is there."""
 
 import ast
-import csv
 import re
 from pathlib import Path
 
 import pytest
 import yaml
 
-from pipeline import report
+from pipeline import markdown, report
+from pipeline.config import Compare
+from pipeline.storage import read_rows
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "src/pipeline"
@@ -35,11 +36,13 @@ def all_imports(module):
     return found | {"__init__"}
 
 
-@pytest.mark.parametrize("stage", ["dataset", "train", "analyze", "compare"])
+@pytest.mark.parametrize("stage", ["dataset", "train", "analyze", "controls", "compare"])
 def test_each_stage_depends_on_the_modules_that_make_its_results(stage):
     stages = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
-    named = {Path(dep).stem for dep in stages[stage]["deps"] if dep.startswith("src/")}
-    assert named == all_imports(stage)
+    named = {Path(dep).name for dep in stages[stage]["deps"] if dep.startswith("src/")}
+    modules = all_imports(stage)
+    templates = {path.name for path in SOURCE.glob("*.j2") if path.name.split(".")[0] in modules}
+    assert named == {f"{module}.py" for module in modules} | templates
 
 
 def test_each_module_is_one_purpose_and_no_larger():
@@ -48,30 +51,23 @@ def test_each_module_is_one_purpose_and_no_larger():
 
 
 def table(name):
-    with (ROOT / "comparison" / name).open(encoding="utf-8") as file:
-        return [{k: number(v) for k, v in row.items()} for row in csv.DictReader(file)]
-
-
-def number(text):
-    try:
-        return int(text)
-    except ValueError:
-        try:
-            return float(text)
-        except ValueError:
-            return text
+    return read_rows(ROOT / "comparison" / name)
 
 
 def test_the_readme_states_the_numbers_of_the_comparison():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    settings = Compare(**params["compare"])
     runs, summary = table("runs.csv"), table("summary.csv")
     for expected in (
-        report.results_table(summary),
-        report.peaks_table(runs, params["data"]["key_step"]),
-        report.published_table(summary),
-        report.verdicts_table(summary),
-        report.answer(runs, table("effects.csv"), params["compare"]["confidence"]),
+        markdown.results_table(summary),
+        markdown.peaks_table(runs, params["data"]["key_step"]),
+        markdown.published_table(summary),
+        markdown.one_feature_table(table("controls.csv")),
+        markdown.verdicts_table(summary),
+        markdown.controls_table(table("controls.csv")),
+        markdown.learning_table(table("learning.csv")),
+        report.answer(runs, table("effects.csv"), settings),
     ):
         assert expected in readme
         assert expected in (ROOT / "comparison/report.md").read_text(encoding="utf-8")

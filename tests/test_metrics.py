@@ -5,6 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from scipy.stats import kendalltau
+from sklearn.metrics import average_precision_score
 
 from pipeline import metrics
 
@@ -57,6 +59,34 @@ def test_summary_splits_key_mass_by_label():
     assert np.isnan(metrics.summarize(ATTENTION, MASK, np.ones(2))["key_mass_y0"])
 
 
+def test_kendall_tau_by_hand():
+    # Of six pairs of steps: all agree; all are turned round; one of the second tie, five agree.
+    a = np.array([[1, 2, 3, 4], [1, 2, 3, 4], [1, 2, 3, 4], [1, 1, 1, 1]], float)
+    b = np.array([[5, 6, 7, 8], [4, 3, 2, 1], [1, 2, 2, 4], [1, 2, 3, 4]], float)
+    np.testing.assert_allclose(metrics.kendall_tau(a, b), [1, -1, 5 / np.sqrt(6 * 5), np.nan])
+    agreement = metrics.agreement(a, b, np.array([0.0, 1.0, 1.0, 1.0]))
+    assert agreement["kendall_tau_y0"] == 1
+    assert agreement["kendall_tau_y1"] == pytest.approx((-1 + 5 / np.sqrt(30)) / 2)  # one without a value is left out
+    assert agreement["kendall_tau"] == pytest.approx(5 / np.sqrt(30) / 3)
+
+
+few = st.integers(0, 3)  # so that many tie
+
+
+@given(st.lists(st.tuples(few, few), min_size=2, max_size=12))
+def test_kendall_tau_is_that_of_scipy(pairs):
+    a, b = np.array(pairs, float).T
+    expected = kendalltau(a, b).statistic
+    np.testing.assert_allclose(metrics.kendall_tau(a[None], b[None])[0], expected, atol=1e-12)
+
+
+@given(st.lists(st.tuples(few, st.booleans()), min_size=2, max_size=12))
+def test_average_precision_is_that_of_scikit_learn(pairs):
+    weights, mask = np.array([w for w, _ in pairs], float), np.array([m for _, m in pairs])
+    expected = average_precision_score(mask, weights) if mask.any() else np.nan
+    np.testing.assert_allclose(metrics.average_precision(weights[None], mask[None])[0], expected, atol=1e-12)
+
+
 masks = st.integers(2, 12).flatmap(lambda steps: arrays(bool, st.tuples(st.integers(1, 5), st.just(steps))))
 
 
@@ -89,3 +119,13 @@ def test_bounds_and_order_of_samples(mask, seed):
         known = values[~np.isnan(values)]
         assert (known >= -1e-12).all(), name
         assert (known <= (mask.shape[1] if name == "key_lift" else 1) + 1e-12).all(), name
+
+
+@given(masks, st.integers(0, 2**32 - 1), st.integers(2, 4))
+def test_more_of_the_same_samples_change_no_measure(mask, seed, times):
+    rng = np.random.default_rng(seed)
+    attention, y = rng.dirichlet(np.ones(mask.shape[1]), len(mask)), rng.integers(0, 2, len(mask))
+    once = metrics.summarize(attention, mask, y)
+    more = metrics.summarize(np.tile(attention, (times, 1)), np.tile(mask, (times, 1)), np.tile(y, times))
+    for name, value in once.items():
+        np.testing.assert_allclose(more[name], value, atol=1e-12, err_msg=name)

@@ -6,14 +6,17 @@ import re
 import shutil
 import time
 
+import numpy as np
 import pytest
+
+from pipeline.storage import read_rows
 
 pytestmark = pytest.mark.slow
 VARIANTS = ["before_shared", "before_unshared", "after_shared", "after_unshared"]
 AFTER = "after_unshared"
 TRAINS = [f"train@{name}" for name in VARIANTS]
 ANALYSES = [f"analyze@{name}" for name in VARIANTS]
-RESULTS = ("data", "models", "attention", "comparison", "dvc.lock")
+RESULTS = ("data", "models", "attention", "controls", "comparison", "dvc.lock")
 
 
 def results(project):
@@ -34,7 +37,7 @@ def restored(project):
 
 
 def test_every_stage_runs_once_and_then_none(project):
-    assert sorted(project.first_stages) == sorted(["dataset", *TRAINS, *ANALYSES, "compare"])
+    assert sorted(project.first_stages) == sorted(["dataset", *TRAINS, *ANALYSES, "controls", "compare"])
     start = time.monotonic()
     assert project.repro() == []
     assert time.monotonic() - start < 60
@@ -46,7 +49,7 @@ def test_every_stage_runs_once_and_then_none(project):
 
 def test_forced_anew_the_bytes_are_the_same(project):
     before = results(project)
-    stages = ["dataset", f"train@{AFTER}", f"analyze@{AFTER}", "compare"]
+    stages = ["dataset", f"train@{AFTER}", f"analyze@{AFTER}", "controls", "compare"]
     assert project.repro("-f", "-s", *stages) == stages
     assert results(project) == before
     assert project.run("git", "status", "--porcelain").stdout == ""
@@ -115,6 +118,57 @@ def test_tables_hold_every_run(project):
     report = (project.root / "comparison/report.md").read_text(encoding="utf-8")
     assert f"{float(summary[AFTER]['key_mass_mean']):.3f}" in report
     assert (project.root / "comparison/figures/attention.png").stat().st_size > 10_000
+
+
+def test_controls_and_explanations_are_told(project):
+    rows = {
+        name: read_rows(project.root / f"comparison/{name}.csv") for name in ("controls", "explanations", "learning")
+    }
+    told = {(row["control"], row["variant"]) for row in rows["controls"]}
+    assert told == {
+        *(("frozen uniform", name) for name in ("before_shared", "after_shared")),
+        *(("one feature", name) for name in ("before_unshared", "after_unshared")),
+        *(("null key", name) for name in VARIANTS),
+    }
+    assert {row["seed"] for row in rows["controls"]} == {0, 7}
+    for row in rows["controls"]:
+        if row["control"] == "frozen uniform":
+            assert row["key_mass"] == pytest.approx(1 / 6)
+            assert row["entropy"] == pytest.approx(1)
+    explained = {(row["variant"], row["explanation"]): row for row in rows["explanations"]}
+    for variant in VARIANTS:
+        assert explained[variant, "attention"]["kendall_tau_mean"] == 1
+        for name in ("gradient x input", "integrated gradients from zero"):
+            assert explained[variant, name]["key_mass_y0_mean"] == 0  # where the key is 0
+            assert explained[variant, name]["key_mass_y1_mean"] > 0
+        assert explained[variant, "integrated gradients from the mean"]["key_mass_y0_mean"] > 0
+    assert [(row["variant"], row["seed"]) for row in rows["learning"]] == [(v, s) for v in VARIANTS for s in (0, 7)]
+    with np.load(project.root / "models" / AFTER / "snapshots/seed-7.npz") as kept:
+        assert list(kept["batches"]) == [0, 8, 16, 24, 32, 40, 45]
+    with np.load(project.root / "attention" / AFTER / "learning.npz") as learning:
+        assert learning["vectors"].shape == (2, 7, 6)
+        np.testing.assert_allclose(learning["vectors"].sum(axis=2), 1, atol=1e-5)
+        last = [row["attention"] for row in read_rows(project.root / f"comparison/attention/{AFTER}.csv")]
+        np.testing.assert_allclose(learning["vectors"][:, -1].ravel(), last, rtol=1e-6)
+    page = (project.root / "comparison/report.html").read_text(encoding="utf-8")
+    assert "http" not in page
+
+
+def test_a_comparison_needs_its_controls_and_the_same_data(project):
+    kept = project.root / "controls.kept"
+    (project.root / "controls").rename(kept)
+    try:
+        error = project.stage("compare", code=1).stderr
+        assert "controls does not exist yet: run `python -m pipeline.controls`." in error
+    finally:
+        kept.rename(project.root / "controls")
+    path = project.root / "models" / AFTER / "data.txt"
+    text = path.read_text(encoding="utf-8")
+    try:
+        path.write_text("0" * 64, encoding="utf-8")
+        assert f"models/{AFTER} was trained on other data than" in project.stage("compare", code=1).stderr
+    finally:
+        path.write_text(text, encoding="utf-8")
 
 
 def test_by_hand_other_seeds_and_workers_give_the_same_and_touch_nothing(project):

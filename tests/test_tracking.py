@@ -8,6 +8,7 @@ import sqlite3
 import time
 import urllib.request
 from contextlib import closing, suppress
+from pathlib import Path
 
 import pytest
 
@@ -60,7 +61,14 @@ def test_one_finished_run_for_each_result(project):
             }
     comparison = next(run for run in runs if run.data.tags["kind"] == "comparison")
     assert "after_unshared.key_mass" in comparison.data.metrics
-    assert "report.md" in {file.path for file in client.list_artifacts(comparison.info.run_id)}
+    logged = Path(comparison.info.artifact_uri.removeprefix("file://"))
+    files = {path.relative_to(logged).as_posix() for path in logged.rglob("*") if path.is_file()}
+    folder = project.root / "comparison"
+    assert files == {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    assert len([name for name in files if name.startswith("figures/")]) == 5
+    page = (logged / "report.html").read_text(encoding="utf-8")
+    assert f"Logged from commit {comparison.data.tags['git_commit']}" in page
+    assert page.count("data:image/png;base64,") == 5 - 1  # the small study has no published numbers beside it
 
 
 def test_the_logged_model_is_the_trained_one(project):
@@ -155,7 +163,7 @@ def test_training_that_is_ended_leaves_nothing_behind(fresh, number, to_group, w
         fresh.stage("train", "+variant=after_shared", "seeds=[0]")
         assert {run.info.status for run in runs_of(fresh)[1]} == {"KILLED", "FINISHED"}
     else:
-        assert process.returncode == 130
+        assert process.returncode == 130, error
         assert "error: interrupted" in error
         assert "Traceback" not in error
         assert {run.info.status for run in runs_of(fresh)[1]} == {"KILLED"}

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from pipeline import dataset, models, train
-from pipeline.config import Compare, Data, Model, Probe, Study, Train, Variant
+from pipeline import dataset, models, reading, train
+from pipeline.config import Data, Model, Probe, Study, Train, Variant
 from pipeline.dataset import Split
 
-DATA = Data(600, 0.2, 5, 2, 2, 0)
+DATA = Data(600, 0.2, 5, 2, 2, "zero_one", 0)
 
 
 @pytest.fixture
@@ -16,9 +16,9 @@ def split(tmp_path):
     return Split(tmp_path, 480)
 
 
-def study(placement="after", sharing="unshared", epochs=2):
-    variant = Variant(placement, sharing, f"{placement}_{sharing}")
-    return Study(["x"], [0], DATA, Model(4), Train(epochs, 16, 0.02, 4), Probe(10), Compare(), variant)
+def study(placement="after", sharing="unshared", epochs=2, uniform=False):
+    variant = Variant(placement, sharing, uniform, f"{placement}_{sharing}")
+    return Study(["x"], [0], DATA, Model(4), Train(epochs, 16, 0.02, 4, 64), Probe(10), variant=variant)
 
 
 def identities(batches):
@@ -29,7 +29,7 @@ def identities(batches):
 @pytest.mark.parametrize("size", [1, 7, 16, 480])
 def test_each_epoch_has_every_sample_of_its_full_batches_once(split, size, monkeypatch):
     monkeypatch.setattr(train, "SHUFFLED_BATCHES", 4)
-    batches = list(train.shuffled_batches(split, Train(3, size, 0.1, 1), np.random.default_rng(0)))
+    batches = list(train.shuffled_batches(split, Train(3, size, 0.1, 1, 1), np.random.default_rng(0)))
     assert all(x.shape[1:] == (size, 5, 2) and y.shape[1:] == (size, 1) for x, y in batches)
     expected = train.batches_per_epoch(480, size)
     assert sum(len(x) for x, _ in batches) == 3 * expected
@@ -39,14 +39,14 @@ def test_each_epoch_has_every_sample_of_its_full_batches_once(split, size, monke
 
 
 def test_labels_stay_with_their_samples(split):
-    for x, y in train.shuffled_batches(split, Train(1, 16, 0.1, 1), np.random.default_rng(0)):
+    for x, y in train.shuffled_batches(split, Train(1, 16, 0.1, 1, 1), np.random.default_rng(0)):
         np.testing.assert_array_equal(x[:, :, 2, 1], y[:, :, 0])
 
 
 def test_the_generator_decides_the_order(split):
     def order(seed):
         return np.concatenate(
-            identities(train.shuffled_batches(split, Train(1, 16, 0.1, 1), np.random.default_rng(seed)))
+            identities(train.shuffled_batches(split, Train(1, 16, 0.1, 1, 1), np.random.default_rng(seed)))
         )
 
     np.testing.assert_array_equal(order(1), order(1))
@@ -63,8 +63,8 @@ def test_the_generator_decides_the_order(split):
     ],
 )
 def test_layers_stand_in_the_articles_order(placement, layers, sharing):
-    variant = Variant(placement, sharing, "a")
-    built = models.build(Data(10, 0.1, 20, 2, 10, 0), Model(32), variant, np.random.SeedSequence(0))
+    variant = Variant(placement, sharing, name="a")
+    built = models.build(Data(10, 0.1, 20, 2, 10, "zero_one", 0), Model(32), variant, np.random.SeedSequence(0))
     assert [layer.name for layer in built.classifier.layers] == layers
     assert built.classifier.get_layer("attention").shared == (sharing == "shared")
     # LSTM 4 * 32 * (2 + 32 + 1), attention 20 * 20 + 20, output 32 + 1 or 20 * 32 + 1.
@@ -75,7 +75,7 @@ def test_layers_stand_in_the_articles_order(placement, layers, sharing):
 
 def test_initial_weights_come_from_the_seed_alone():
     def weights(seed, placement="after"):
-        built = models.build(DATA, Model(4), Variant(placement, "shared", "a"), np.random.SeedSequence(seed))
+        built = models.build(DATA, Model(4), Variant(placement, "shared", name="a"), np.random.SeedSequence(seed))
         return models.get_weights(built.classifier)
 
     first, again, other = weights(1), weights(1), weights(2)
@@ -114,3 +114,82 @@ def test_evaluation_by_hand(split):
     always = train.evaluate(lambda x: np.full((len(x), 1), 0.75), split)
     ones = y.mean()
     assert always == pytest.approx((-ones * np.log(0.75) - (1 - ones) * np.log(0.25), ones))
+
+
+@pytest.mark.parametrize(("log_every", "sizes"), [(4, [4] * 7 + [2]), (7, [5, 2] * 4 + [2]), (100, [5] * 6)])
+def test_groups_have_every_batch_in_order_and_end_at_points_of_the_curve(split, log_every, sizes, monkeypatch):
+    monkeypatch.setattr(train, "GROUP", 5)
+    settings = Train(1, 16, 0.1, log_every, 1)
+    found = list(train.groups(split, settings, np.random.default_rng(3)))
+    assert [count for _, _, count in found] == sizes
+    assert len({x.shape for x, _, _ in found}) == 1
+    ordered = train.shuffled_batches(split, settings, np.random.default_rng(3))
+    expected = np.concatenate([x for x, _ in ordered])
+    np.testing.assert_array_equal(np.concatenate([x[:count] for x, _, count in found]), expected)
+    assert all((x[count:] == 0).all() for x, _, count in found)
+
+
+def test_training_steps_are_those_of_keras(split):
+    import keras
+
+    x, y, _ = next(train.groups(split, Train(1, 16, 0.1, 6, 1), np.random.default_rng(0)))
+    variant = Variant("after", "unshared", name="a")
+    ours, theirs = (models.build(DATA, Model(4), variant, np.random.SeedSequence(1)).classifier for _ in range(2))
+    optimizer = keras.optimizers.Adam(0.02)
+    optimizer.build(ours.trainable_variables)
+    loss, accuracy = models.training_steps(ours, optimizer)(x, y, 5)
+    theirs.compile(keras.optimizers.Adam(0.02), "binary_crossentropy")
+    losses, rights = [], []
+    for features, labels in zip(x[:5], y[:5], strict=True):
+        p = np.asarray(theirs(features))
+        losses.append(-np.log(np.where(labels == 1, p, 1 - p)).mean())
+        rights.append(((p > 0.5) == (labels == 1)).mean())
+        theirs.train_on_batch(features, labels)
+    assert (loss, accuracy) == pytest.approx((sum(losses), sum(rights)), abs=1e-5)
+    for path, array in models.get_weights(theirs).items():
+        np.testing.assert_allclose(models.get_weights(ours)[path], array, atol=1e-5)
+
+
+def test_snapshots_go_from_the_initial_to_the_trained_weights(split):
+    result = train.train_seed(study(), 3, split, split, lambda points: None)
+    batches, kept = result.snapshots
+    assert list(batches) == [0, *range(4, 60, 4), 60]
+    initial = models.build(DATA, Model(4), study().variant, np.random.SeedSequence(3).spawn(2)[0])
+    assert kept.keys() == models.get_weights(initial.attention).keys()
+    for path, array in models.get_weights(initial.attention).items():
+        np.testing.assert_array_equal(result.snapshots.at(0)[path], array)
+        np.testing.assert_array_equal(result.snapshots.at(-1)[path], result.weights[path])
+        assert (kept[path][1] != kept[path][0]).any()
+
+
+@pytest.mark.parametrize(
+    ("batches", "log_every", "snapshots", "points"),
+    [(10, 4, 64, [0, 4, 8, 10]), (100, 10, 2, [0, 10, 100]), (100, 10, 1, [0, 100]), (3, 64, 5, [0, 3])],
+)
+def test_snapshots_are_spread_evenly(batches, log_every, snapshots, points):
+    assert list(train.snapshot_points(batches, Train(1, 1, 0.1, log_every, snapshots))) == points
+
+
+@pytest.mark.parametrize("placement", ["before", "after"])
+def test_uniform_attention_stays_uniform_while_the_rest_learns(split, placement):
+    uniform = study(placement, uniform=True)
+    result = train.train_seed(uniform, 0, split, split, lambda points: None)
+    weights = reading.attention(uniform, result.weights, split.rows("x", 0, 7))
+    np.testing.assert_allclose(weights, np.full_like(weights, 0.2), rtol=1e-6)
+    initial = models.build(DATA, Model(4), uniform.variant, np.random.SeedSequence(0).spawn(2)[0]).classifier
+    changed = {path for path, w in models.get_weights(initial).items() if (w != result.weights[path]).any()}
+    assert changed == {path for path in result.weights if not path.startswith("attention")}
+
+
+@pytest.mark.parametrize("placement", ["before", "after"])
+def test_the_parts_of_a_model_make_up_the_whole(split, placement):
+    variant = Variant(placement, "unshared", name="a")
+    functions = models.functions(DATA, Model(4), variant)
+    x = split.rows("x", 0, 7)
+    np.testing.assert_allclose(functions.head(functions.values(x) * functions.attention(x)), functions.logit(x), 1e-5)
+    gradient, moved, step = functions.gradient(x), x.copy(), 1e-2
+    moved[:, 3, 1] += step
+    difference = (functions.logit(moved) - functions.logit(x)) / step
+    np.testing.assert_allclose(gradient[:, 3, 1], difference, atol=2e-3)
+    classifier = models.build(DATA, Model(4), variant, np.random.SeedSequence(0)).classifier
+    np.testing.assert_allclose(np.asarray(classifier(x))[:, 0], 1 / (1 + np.exp(-functions.logit(x))), 1e-5)

@@ -1,88 +1,118 @@
 """Read the attention of a variant's trained models on the probe samples. `python -m pipeline.analyze +variant=…`"""
 
-from typing import TYPE_CHECKING
+from functools import partial
+from importlib import import_module
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+from numpy.random import Generator, SeedSequence, default_rng
 from numpy.typing import NDArray
+from scipy.special import expit
 
-from pipeline import dataset, runtime, storage, terminal, tracking
+from pipeline import dataset, explain, metrics, reading, runtime, storage, terminal, tracking
 from pipeline.command import command
-from pipeline.config import Config, Study, UserError
-from pipeline.results import AttendedSeed, read_training, write_attention
+from pipeline.config import Config, Explain
+from pipeline.dataset import Split
+from pipeline.evidence import ExplainedSeed, write_explanations
+from pipeline.results import AttendedSeed, TrainedSeed, read_training, write_attention
 
 if TYPE_CHECKING:
-    from pipeline.results import Weights
+    from pipeline.models import Functions
 
-TOLERANCE = 1e-5  # of the sum of a sample's weights, in float32
+Array = NDArray[np.float32]
 
 
-def attention_of_seeds(
-    study: Study, weights: "dict[int, Weights]", x: NDArray[np.float32]
-) -> dict[int, NDArray[np.float32]]:
-    """Return seed -> attention on all samples, averaged over features.
+def explanations(functions: "Functions", x: Array, settings: Explain, rng: Generator) -> dict[str, NDArray[np.float64]]:
+    """Return explanation -> weights (samples, steps), each at least 0, summing to 1 over the steps.
 
     Args:
-        study: which model the weights belong to.
-        weights: seed -> trained weights.
+        functions: of a model with its trained weights.
         x: (samples, steps, features).
-
-    Returns:
-        Arrays (samples, steps), each at least 0, summing to 1 over the steps.
-
-    Raises:
-        UserError: if the weights of a sample do not sum to 1 in each feature.
+        settings: how finely.
+        rng: where the permutations of occlusion are drawn from.
     """
+    gradient, points = functions.gradient, settings.integration_steps
+    mean, zero = x.mean(axis=0), np.zeros_like(x[0])
+    attributions = {
+        "gradient x input": explain.gradient_x_input(gradient, x),
+        "integrated gradients from the mean": explain.integrated_gradients(gradient, x, mean, points),
+        "integrated gradients from zero": explain.integrated_gradients(gradient, x, zero, points),
+        "occlusion": explain.occlusion(functions.logit, x, rng, settings.permutations),
+    }
+    return {name: explain.importance(attribution) for name, attribution in attributions.items()}
+
+
+class AnalyzedSeed(NamedTuple):
+    """All that is read of a seed's model; `attention` is (samples, steps), averaged over features."""
+
+    attention: Array
+    attended: AttendedSeed
+    explained: ExplainedSeed
+
+
+def analyze_seed(config: Config, probe: Split, seed: int, trained: TrainedSeed) -> AnalyzedSeed:
+    """Return what the attention of a seed's model is on the probe samples, and what it is held against."""
     from pipeline import models
 
-    variant = study.chosen_variant()
-    model = models.build(study.data, study.model, variant, np.random.SeedSequence(0))
-    read = models.in_batches(model.attention, max(1000, len(x)))
-    attention = {}
-    for seed, arrays in weights.items():
-        models.set_weights(model.classifier, arrays)
-        by_feature = read(x)  # (samples, steps, features)
-        check_sums(by_feature, f"{variant.name}, seed {seed}")
-        attention[seed] = by_feature.mean(axis=2)
-    return attention
+    x, y, mask = (probe.rows(name) for name in ("x", "y", "mask"))
+    functions = models.functions(config.data, config.model, config.chosen_variant())
+    settings, snapshots = config.explain, trained.snapshots
+    shuffling, occluding = (default_rng(child) for child in SeedSequence((settings.seed, seed)).spawn(2))
+    history = [reading.attention(config, snapshots.at(p), x).mean(axis=2) for p in range(len(snapshots.batches))]
+    weights = reading.attention(config, trained.weights, x)  # (samples, steps, features)
+    models.set_weights(functions.model.classifier, trained.weights)
+    shuffled = explain.permuted_attention(
+        functions.head, functions.values(x), weights, shuffling, settings.permutations
+    )
+    moved = {
+        "permuted_change": float(np.abs(shuffled - expit(functions.logit(x))).mean(dtype=np.float64)),
+        "permuted_accuracy": float(((shuffled > 0.5) == (y == 1)).mean()),
+    }
+    attention = weights.mean(axis=2)
+    seen = reading.attended(attention, mask, y)
+    others = {"untrained attention": history[0], **explanations(functions, x, settings, occluding)}
+    scores = {
+        name: metrics.summarize(other, mask, y) | metrics.agreement(other, attention, y)
+        for name, other in others.items()
+    }
+    vectors = np.stack([point.mean(axis=0, dtype=np.float64) for point in history])
+    masses = np.array([metrics.key_mass(point, mask).mean() for point in history])
+    explained = ExplainedSeed(scores, snapshots.batches, vectors, masses)
+    return AnalyzedSeed(attention, seen._replace(measures=seen.measures | moved), explained)
 
 
-def check_sums(weights: NDArray[np.floating], whose: str) -> None:
-    """Raise a `UserError` unless attention weights (samples, steps, features) sum to 1 over the steps."""
-    sums = weights.sum(axis=1)
-    wrong = ~(np.abs(sums - 1) <= TOLERANCE)  # written so that NaN is wrong, too
-    if wrong.any():
-        sample, feature = np.argwhere(wrong)[0]
-        where = f"of sample {sample}, feature {feature} sum to {sums[sample, feature]:.6g}"
-        raise UserError(f"{whose}: the attention weights {where}: they must sum to 1.")
+def _prepare(config: Config) -> None:
+    """Import what is needed later, while TensorFlow is imported by the workers."""
+    import_module("pipeline.figures")
+    tracking.prepare(config.tracking)
 
 
 def stage(config: Config) -> None:
-    """Write attention, its vectors, measures and figure, and have MLflow show them."""
+    """Write attention, explanations, measures and figure, and have MLflow show them."""
     name = config.chosen_variant().name
     probe = dataset.load(config, "probe")
     with storage.reading(config, "models") as folder:
         trained = read_training(folder)
-    from pipeline import figures, metrics
+    work, tasks = partial(analyze_seed, config, probe), {seed: (seed, result) for seed, result in trained.items()}
+    pool = runtime.Pool(config.workers, f"analyze {name}", "seeds", partial(_prepare, config))
+    analyzed = runtime.each(work, tasks, pool)
+    from pipeline import figures
 
-    runtime.import_tensorflow()
-    x, y, mask = (probe.rows(array) for array in ("x", "y", "mask"))
-    attention = attention_of_seeds(config, {seed: result.weights for seed, result in trained.items()}, x)
-    key = mask.mean(axis=0)
-    attended = {
-        seed: AttendedSeed(a.mean(axis=0, dtype=np.float64), key, metrics.summarize(a, mask, y))
-        for seed, a in attention.items()
-    }
+    seen = {seed: result.attended for seed, result in analyzed.items()}
     with storage.writing(config, "attention") as folder:
-        np.save(folder / "attention.npy", np.stack(list(attention.values())), allow_pickle=False)
-        write_attention(folder, attended)
-        vectors = np.stack([result.vector for result in attended.values()])
+        arrays = np.stack([result.attention for result in analyzed.values()])
+        np.save(folder / "attention.npy", arrays, allow_pickle=False)
+        write_attention(folder, seen)
+        write_explanations(folder, {seed: result.explained for seed, result in analyzed.items()})
+        vectors, key = np.stack([result.vector for result in seen.values()]), next(iter(seen.values())).key
         figures.save(figures.attention([(name, vectors, key)]), folder / "attention.png")
-    tracking.ensure(config.tracking, storage.values(config, "attention"), trained, attended)
-    terminal.show_attention(name, attended)
+    tracking.ensure(config.tracking, storage.values(config, "attention"), trained, seen)
+    terminal.show_attention(name, seen)
     terminal.show_where(storage.folder(config, "attention"), config.tracking)
 
 
 main = command(stage)
 
 if __name__ == "__main__":
-    main()
+    # By its name, so that worker processes find this module's functions, and keep what they cache.
+    import_module("pipeline.analyze").main()

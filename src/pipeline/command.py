@@ -40,7 +40,9 @@ def command(stage: Callable[[Config], None]) -> Callable[[], None]:
             stage(_typed(cfg))
 
     def main() -> None:
-        signal.signal(signal.SIGTERM, _terminate)
+        signal.signal(signal.SIGTERM, _interrupt)
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            signal.signal(signal.SIGINT, _interrupt)
         os.environ["PROJECT_ROOT"] = str(ROOT)
         with _mistakes_explained():
             # Hydra prints errors in a form of its own unless told to raise them.
@@ -57,15 +59,22 @@ _TRACEBACKS = os.environ.get("HYDRA_FULL_ERROR") == "1"
 def _mistakes_explained() -> Iterator[None]:
     try:
         yield
-    except KeyboardInterrupt:
-        _stop("interrupted; what was finished before is as it was.", 130)
-    except (UserError, HydraException, OmegaConfBaseException, YAMLError, OSError) as error:
-        if _TRACEBACKS:
+    except SystemExit:
+        raise
+    except BaseException as error:
+        if _INTERRUPTS:  # whatever a library made of the exception on its way
+            _stop("interrupted; what was finished before is as it was.", 130)
+        if _TRACEBACKS or not isinstance(error, _MISTAKES):
             raise
         _stop(explain(error), 1)
 
 
-def _terminate(number: int, frame: object) -> NoReturn:
+_MISTAKES = (UserError, HydraException, OmegaConfBaseException, YAMLError, OSError)
+_INTERRUPTS: list[int] = []  # signals that came
+
+
+def _interrupt(number: int, frame: object) -> NoReturn:
+    _INTERRUPTS.append(number)
     raise KeyboardInterrupt
 
 

@@ -1,107 +1,105 @@
-"""Compare the variants: tables, figure and report. `python -m pipeline.compare`"""
+"""Compare the variants: tables, figures and report. `python -m pipeline.compare`"""
 
 import dataclasses
 import json
-import math
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from pipeline import report, storage, terminal, tracking
+from pipeline import page, report, storage, tables, terminal, tracking
 from pipeline.command import command
-from pipeline.config import Config, Study, Thresholds, UserError, Variant, load_variant
-from pipeline.effects import Row, effect_rows
-from pipeline.results import AttendedSeed, TrainedSeed, read_attention, read_training, write_curves, write_vectors
-from pipeline.storage import write_csv, write_text
-from pipeline.verdicts import VERDICTS, verdict
-
-
-class VariantResult(NamedTuple):
-    """All that is known of a variant: seed -> what training and analysis gave."""
-
-    variant: Variant
-    trained: dict[int, TrainedSeed]
-    attended: dict[int, AttendedSeed]
-
-    def vectors(self) -> NDArray[np.float64]:
-        """Return the attention vectors, shape (seeds, steps)."""
-        return np.stack([result.vector for result in self.attended.values()])
-
-    def key(self) -> NDArray[np.float64]:
-        """Return the share of samples with a key at each step, shape (steps,)."""
-        return next(iter(self.attended.values())).key
+from pipeline.config import Config, Study, UserError, load_variant
+from pipeline.effects import effect_rows
+from pipeline.evidence import ONE_FEATURE, ControlRun, read_controls, read_explanations
+from pipeline.results import read_attention, read_dataset, read_training, write_curves, write_vectors
+from pipeline.storage import write_rows, write_text
+from pipeline.tables import Row, Tables, VariantResult
 
 
 def load(study: Study) -> list[VariantResult]:
     """Return the results of all variants of a study.
 
     Raises:
-        UserError: if one is missing, was made from other values, or does not hold all seeds.
+        UserError: if one is missing, was made from other values or data, or does not hold all seeds.
     """
-    results = []
+    results: list[VariantResult] = []
     for name in study.variants:
         config = dataclasses.replace(study, variant=load_variant(name))
         with storage.reading(config, "models") as folder:
-            trained = read_training(folder)
+            trained, data = read_training(folder), read_dataset(folder)
         with storage.reading(config, "attention") as folder:
-            attended = read_attention(folder)
-        if not list(trained) == list(attended) == study.seeds:
+            attended, explained = read_attention(folder), read_explanations(folder)
+        if not list(trained) == list(attended) == list(explained) == study.seeds:
             where = storage.shown(storage.folder(config, "attention"))
             raise UserError(f"{where} does not hold seeds {study.seeds}: {storage.remedy(config, 'attention')}")
-        results.append(VariantResult(config.chosen_variant(), trained, attended))
+        if results and data != results[0].data:
+            where = storage.shown(storage.folder(config, "models"))
+            raise UserError(f"{where} was trained on other data than {study.variants[0]}: run `dvc repro`.")
+        results.append(VariantResult(config.chosen_variant(), data, trained, attended, explained))
     return results
 
 
-def run_rows(results: list[VariantResult], limits: Thresholds) -> list[Row]:
-    """Return a row for each (variant, seed): verdict, held-out loss and accuracy, mean vector's peak, every measure."""
-    rows = []
-    for variant, trained, attended in results:
-        for seed, result in trained.items():
-            vector, key, measures = attended[seed]
-            row: Row = {"variant": variant.name, "placement": variant.placement, "sharing": variant.sharing}
-            row |= {"seed": seed, "verdict": verdict(result.accuracy, measures, vector, key, limits)}
-            row |= {"peak_step": int(vector.argmax()), "loss": result.loss, "accuracy": result.accuracy}
-            rows.append(row | measures)
-    return rows
+def load_controls(study: Study) -> list[ControlRun]:
+    """Return the runs of a study's controls; a `UserError` if they are missing or were made from other values."""
+    with storage.reading(study, "controls") as folder:
+        return read_controls(folder)
 
 
-def summary_rows(results: list[VariantResult], runs: list[Row]) -> list[Row]:
-    """Return a row for each variant: seeds for each verdict, mean and standard deviation of every number of a run.
+def tabulate(study: Study, results: list[VariantResult], controls: list[ControlRun]) -> Tables:
+    """Return all tables of a comparison."""
+    limits = study.compare.thresholds
+    runs = tables.run_rows(results, limits)
+    return Tables(
+        runs=runs,
+        summary=tables.summary_rows(results, runs),
+        effects=effect_rows(runs, study.compare),
+        controls=tables.control_rows(controls, limits),
+        explanations=tables.explanation_rows(results),
+        learning=tables.learning_rows(results, limits),
+    )
 
-    Both are over the seeds, the deviation with n - 1; `peak_step` is that of the vector averaged over the seeds.
-    """
-    rows = []
+
+def write(folder: Path, study: Study, results: list[VariantResult], controls: list[ControlRun]) -> None:
+    """Write tables, figures, report, what `dvc metrics show` prints and what `dvc plots show` draws."""
+    made = tabulate(study, results, controls)
+    for name, rows in made._asdict().items():
+        write_rows(folder / f"{name}.csv", rows)
+    write_text(folder / "metrics.json", json.dumps(headline(made.summary), indent=2) + "\n")
     for result in results:
-        own = [run for run in runs if run["variant"] == result.variant.name]
-        row: Row = {name: own[0][name] for name in ("variant", "placement", "sharing")}
-        row |= {"seeds": len(own), "peak_step": int(result.vectors().mean(axis=0).argmax())}
-        row |= {name: sum(run["verdict"] == name for run in own) for name in VERDICTS}
-        for name in [name for name, value in own[0].items() if isinstance(value, float)]:
-            numbers = np.array([run[name] for run in own])
-            spread = float(numbers.std(ddof=1)) if len(numbers) > 1 else math.nan
-            row |= {f"{name}_mean": float(numbers.mean()), f"{name}_sd": spread}
-        rows.append(row)
-    return rows
+        name = f"{result.variant.name}.csv"
+        write_curves(folder / "training" / name, result.trained)
+        write_vectors(folder / "attention" / name, result.attended)
+        write_rows(folder / "learning" / name, _key_masses(result))
+        write_rows(folder / "heatmap" / name, _mean_courses(result))
+    for name in dict.fromkeys(run.variant.name for run in controls if run.control == ONE_FEATURE):
+        seeds = {r.seed: r.attended for r in controls if (r.control, r.variant.name) == (ONE_FEATURE, name)}
+        write_vectors(folder / "one_feature" / f"{name}.csv", seeds)
+    from pipeline import figures, gallery
+
+    for path, figure in gallery.draw(folder).items():
+        figures.save(figure, folder / path)
+    text = report.render(study, made, results[0].data)
+    write_text(folder / "report.md", text)
+    write_text(folder / "report.html", page.html(text, folder))
 
 
-def write(folder: Path, study: Study, results: list[VariantResult]) -> None:
-    """Write tables, figure, report, what `dvc metrics show` prints and what `dvc plots show` draws."""
-    from pipeline import figures
+def _key_masses(result: VariantResult) -> list[Row]:
+    return [
+        {"seed": seed, "batch": int(batch), "key_mass": float(mass)}
+        for seed, explained in result.explained.items()
+        for batch, mass in zip(explained.batches, explained.key_mass, strict=True)
+    ]
 
-    runs = run_rows(results, study.compare.thresholds)
-    summary, effects = summary_rows(results, runs), effect_rows(runs, study.compare)
-    for name, rows in (("runs", runs), ("summary", summary), ("effects", effects)):
-        write_csv(folder / f"{name}.csv", list(rows[0]), [list(row.values()) for row in rows])
-    write_text(folder / "metrics.json", json.dumps(headline(summary), indent=2) + "\n")
-    write_text(folder / "report.md", report.render(study, runs, summary, effects))
-    panels = [(result.variant.name.replace("_", ", "), result.vectors(), result.key()) for result in results]
-    figures.save(figures.attention(panels), folder / "figures" / "attention.png")
-    figures.save(figures.forest(effects), folder / "figures" / "effects.png")
-    for result in results:
-        write_curves(folder / "training" / f"{result.variant.name}.csv", result.trained)
-        write_vectors(folder / "attention" / f"{result.variant.name}.csv", result.attended)
+
+def _mean_courses(result: VariantResult) -> list[Row]:
+    """Return the attention at points of training, averaged over the seeds, a row for each point and time step."""
+    explained = list(result.explained.values())
+    mean = np.mean([seed.vectors for seed in explained], axis=0)
+    return [
+        {"batch": int(batch), "step": step, "attention": float(weight)}
+        for batch, vector in zip(explained[0].batches, mean, strict=True)
+        for step, weight in enumerate(vector)
+    ]
 
 
 def headline(summary: list[Row]) -> dict[str, dict[str, float]]:
@@ -112,9 +110,9 @@ def headline(summary: list[Row]) -> dict[str, dict[str, float]]:
 
 def stage(config: Config) -> None:
     """Write the comparison, and have MLflow show it."""
-    results = load(config)
+    results, controls = load(config), load_controls(config)
     with storage.writing(config, "comparison") as folder:
-        write(folder, config, results)
+        write(folder, config, results, controls)
     target = storage.folder(config, "comparison")
     tracking.ensure_comparison(config.tracking, target)
     terminal.show_study(target, {result.variant.name: result.attended for result in results}, config.tracking)

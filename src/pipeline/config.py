@@ -24,6 +24,7 @@ class Data:
     time_steps: int = MISSING
     input_dim: int = MISSING
     key_step: int = MISSING
+    key_coding: str = MISSING
     seed: int = MISSING
 
     @property
@@ -52,6 +53,7 @@ class Train:
     batch_size: int = MISSING
     learning_rate: float = MISSING
     log_every: int = MISSING
+    snapshots: int = MISSING
 
 
 @dataclass(unsafe_hash=True)
@@ -59,6 +61,24 @@ class Probe:
     """Section `probe` of params.yaml."""
 
     samples: int = MISSING
+
+
+@dataclass(unsafe_hash=True)
+class Explain:
+    """Section `explain` of params.yaml."""
+
+    integration_steps: int = MISSING
+    permutations: int = MISSING
+    seed: int = MISSING
+
+
+@dataclass
+class Controls:
+    """Section `controls` of params.yaml."""
+
+    seeds: list[int] = MISSING
+    null_key_samples: int = MISSING
+    probe_samples: int = MISSING
 
 
 @dataclass(unsafe_hash=True)
@@ -83,10 +103,14 @@ class Compare:
 
 @dataclass(unsafe_hash=True)
 class Variant:
-    """A file of conf/variant/: where the attention sits, and whether all features share one attention vector."""
+    """A file of conf/variant/: where the attention sits, and whether all features share one attention vector.
+
+    With `uniform`, attention is 1 / T at each step and is not trained: a control.
+    """
 
     placement: str = MISSING
     sharing: str = MISSING
+    uniform: bool = False
     name: str = ""
 
 
@@ -109,6 +133,8 @@ class Study:
     model: Model = field(default_factory=Model)
     train: Train = field(default_factory=Train)
     probe: Probe = field(default_factory=Probe)
+    explain: Explain = field(default_factory=Explain)
+    controls: Controls = field(default_factory=Controls)
     compare: Compare = field(default_factory=Compare)
     variant: Variant | None = None
 

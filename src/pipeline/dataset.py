@@ -1,6 +1,7 @@
 """The article's data: white noise with the label planted at one time step. `python -m pipeline.dataset`"""
 
-from collections.abc import Iterator
+import hashlib
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,8 @@ from pipeline.command import command
 from pipeline.config import Config, Data
 
 SPLITS = ("train", "validation", "probe")
+Samples = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]]  # x, y, mask
+Draw = Callable[[Generator, Generator, int, Data], Samples]
 CHUNK = 65_536  # samples drawn at a time: memory stays flat in their number
 
 
@@ -25,14 +28,17 @@ class Split:
     folder: Path
     samples: int
 
+    @property
+    def sha256(self) -> str:
+        """Return the hash of all arrays."""
+        return (self.folder / "sha256.txt").read_text(encoding="utf-8").strip()
+
     def rows(self, name: str, start: int = 0, stop: int | None = None) -> NDArray[Any]:
         """Return a copy of some rows of `x`, `y` or `mask`, mapping the file only meanwhile."""
         return np.array(np.load(self.folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)[start:stop])
 
 
-def planted_key(
-    background: Generator, labels: Generator, samples: int, data: Data
-) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]]:
+def planted_key(background: Generator, labels: Generator, samples: int, data: Data) -> Samples:
     """Draw samples of the article's task.
 
     Args:
@@ -42,17 +48,24 @@ def planted_key(
         data: time steps, input dimension and key step.
 
     Returns:
-        `x` (samples, steps, features), standard normal, but equal to the label at the key step in every feature;
+        `x` (samples, steps, features), standard normal, but at the key step the label in every feature, as 0 and 1,
+        or as -1 and 1 with `key_coding` "plus_minus";
         `y` (samples,), 0 or 1 with probability 1/2; `mask` (samples, steps), true at the planted step.
 
     Source: `get_data_recurrent` of https://github.com/philipperemy/keras-attention (2017).
     """
     x = background.standard_normal((samples, data.time_steps, data.input_dim), dtype=np.float32)
     y = labels.integers(0, 2, samples).astype(np.float32)
-    x[:, data.key_step, :] = y[:, None]
+    x[:, data.key_step, :] = y[:, None] if data.key_coding == "zero_one" else 2 * y[:, None] - 1
     mask = np.zeros((samples, data.time_steps), bool)
     mask[:, data.key_step] = True
     return x, y, mask
+
+
+def null_key(background: Generator, labels: Generator, samples: int, data: Data) -> Samples:
+    """Draw samples of a control: the same `x` and `mask`, with labels that have nothing to do with it."""
+    x, _, mask = planted_key(background, labels, samples, data)
+    return x, labels.integers(0, 2, samples).astype(np.float32), mask
 
 
 def sizes(config: Config) -> dict[str, int]:
@@ -72,8 +85,9 @@ def load(config: Config, split: str) -> Split:
     return Split(found, samples)
 
 
-def write(folder: Path, samples: int, data: Data, stream: SeedSequence) -> None:
-    """Draw a split from a random stream of its own and write it, a chunk at a time."""
+def write(folder: Path, samples: int, data: Data, stream: SeedSequence, draw: Draw = planted_key) -> None:
+    """Draw a split from a random stream of its own and write it, a chunk at a time, and `sha256.txt` of its arrays."""
+    content = hashlib.sha256()
     background, labels = (default_rng(child) for child in stream.spawn(2))
     shape = (samples, data.time_steps, data.input_dim)
     with ExitStack() as stack:
@@ -82,8 +96,10 @@ def write(folder: Path, samples: int, data: Data, stream: SeedSequence) -> None:
             for name, dtype, dimensions in (("x.npy", "<f4", 3), ("y.npy", "<f4", 1), ("mask.npy", "|b1", 2))
         ]
         for chunk in _chunks(samples):
-            for file, array in zip(files, planted_key(background, labels, chunk, data), strict=True):
+            for file, array in zip(files, draw(background, labels, chunk, data), strict=True):
                 file.write(array.tobytes())
+                content.update(array.tobytes())
+    storage.write_text(folder / "sha256.txt", content.hexdigest() + "\n")
 
 
 def _chunks(samples: int) -> Iterator[int]:

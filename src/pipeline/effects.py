@@ -1,7 +1,6 @@
 """The 2 x 2 comparison: what placement and sharing change, seed by seed."""
 
 import math
-from typing import Any
 
 import numpy as np
 from numpy.random import default_rng
@@ -9,6 +8,7 @@ from numpy.typing import NDArray
 
 from pipeline import statistics
 from pipeline.config import Compare, UserError
+from pipeline.tables import Row
 
 Values = NDArray[np.float64]
 # Names of the levels: an effect is the second less the first.
@@ -24,7 +24,6 @@ METRICS = (
     "input_dependence",
     "accuracy",
 )
-Row = dict[str, Any]
 
 
 def contrasts(cells: dict[tuple[str, str], Values]) -> dict[str, tuple[Values, Values]]:

@@ -9,7 +9,6 @@ last, and compare seeds, never samples.
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import entr
-from sklearn.metrics import average_precision_score
 
 Attention = NDArray[np.floating]
 Mask = NDArray[np.bool_]
@@ -40,9 +39,15 @@ def mean_hit(attention: Attention, mask: Mask) -> Values:
 
 
 def average_precision(attention: Attention, mask: Mask) -> Values:
-    """Return scikit-learn's average precision of attention as a score for "is a key step". Without a key: NaN."""
-    pairs = zip(mask, attention, strict=True)
-    return np.array([average_precision_score(m, a) if m.any() else np.nan for m, a in pairs], np.float64)
+    """Return the average precision of attention as a score for "is a key step". Without a key it is not a number.
+
+    It is the mean, over the key steps, of the share of key steps among all steps that weigh at least as much: what
+    scikit-learn's `average_precision_score` gives, ties included.
+    """
+    heavier = attention[:, None, :] >= attention[:, :, None]  # (samples, step, steps that weigh at least as much)
+    precision = (heavier & mask[:, None, :]).sum(axis=2) / heavier.sum(axis=2)
+    keys = mask.sum(axis=1)
+    return np.asarray(np.where(mask, precision, 0).sum(axis=1) / np.where(keys > 0, keys, np.nan))
 
 
 def entropy(attention: Attention, mask: Mask) -> Values:
@@ -71,6 +76,21 @@ def input_dependence(attention: Attention, mask: Mask) -> Values:
     return np.asarray(np.maximum(halfway - (entr(a).sum(axis=1) + entr(mean).sum(axis=1)) / 2, 0))
 
 
+def kendall_tau(a: Attention, b: Attention) -> Values:
+    """Return Kendall's tau-b between two weightings of the steps, in [-1, 1]; not a number where one is constant.
+
+    Args:
+        a: (samples, steps).
+        b: (samples, steps).
+
+    Source: Kendall (1945), "The treatment of ties in ranking problems"; `scipy.stats.kendalltau` for one pair.
+    """
+    signs_a, signs_b = (np.sign(w[:, :, None] - w[:, None, :]) for w in (a, b))
+    pairs_a, pairs_b = (np.abs(signs).sum(axis=(1, 2)) for signs in (signs_a, signs_b))  # twice those that differ
+    norm = np.sqrt(pairs_a.astype(np.float64) * pairs_b)
+    return np.asarray((signs_a * signs_b).sum(axis=(1, 2)) / np.where(norm > 0, norm, np.nan))
+
+
 MEASURES = {
     f.__name__: f
     for f in (key_mass, key_lift, hit_rate, mean_hit, average_precision, entropy, late_mass, input_dependence)
@@ -91,6 +111,16 @@ def summarize(attention: Attention, mask: Mask, y: NDArray[np.floating]) -> dict
     means = {name: _mean(measure(attention, mask)) for name, measure in MEASURES.items()}
     mass = key_mass(attention, mask)
     return means | {f"key_mass_y{label}": _mean(mass[y == label]) for label in (0, 1)}
+
+
+def agreement(weights: Attention, attention: Attention, y: NDArray[np.floating]) -> dict[str, float]:
+    """Return `kendall_tau` of another weighting with attention, over all samples and over those of either label.
+
+    Samples in which one of the two is constant have none, and are left out.
+    """
+    tau = kendall_tau(weights, attention)
+    chosen = {"kendall_tau": tau, **{f"kendall_tau_y{label}": tau[y == label] for label in (0, 1)}}
+    return {name: _mean(values[np.isfinite(values)]) for name, values in chosen.items()}
 
 
 def _mean(values: Values) -> float:

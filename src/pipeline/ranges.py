@@ -6,6 +6,8 @@ from typing import Any
 
 from pipeline.config import Config, UserError, variant_names
 
+CODINGS = ("zero_one", "plus_minus")
+
 
 def check(config: Config) -> None:
     """Raise a `UserError` that names the first value out of its range, and the range."""
@@ -21,7 +23,9 @@ def _ranges(config: Config) -> Iterator[tuple[str, Any, bool, str]]:
         yield name, number, number >= 1, "a whole number of at least 1"
     yield "data.time_steps", data.time_steps, data.time_steps >= 2, "at least 2"
     yield "data.key_step", data.key_step, 0 <= data.key_step < data.time_steps, f"0 to {data.time_steps - 1}"
-    for name, seed in (("data.seed", data.seed), ("compare.seed", config.compare.seed)):
+    yield "data.key_coding", data.key_coding, data.key_coding in CODINGS, " or ".join(CODINGS)
+    drawing = {"data.seed": data.seed, "explain.seed": config.explain.seed, "compare.seed": config.compare.seed}
+    for name, seed in drawing.items():
         yield name, seed, 0 <= seed < 2**32, "0 to 4294967295"
     share, rate = data.validation_share, train.learning_rate
     yield "data.validation_share", share, 0 < share < 1, "above 0 and below 1"
@@ -37,9 +41,12 @@ def _ranges(config: Config) -> Iterator[tuple[str, Any, bool, str]]:
         yield f"compare.thresholds.{name}", limit, 0 <= limit <= 1, "0 to 1"
     lift = config.compare.thresholds.lift
     yield "compare.thresholds.lift", lift, isfinite(lift) and lift >= 1, "a number of at least 1"
-    seeds = config.seeds
-    distinct = len(set(seeds)) == len(seeds) > 0 and all(0 <= seed < 2**32 for seed in seeds)
-    yield "seeds", seeds, distinct, "one or more different whole numbers from 0 to 4294967295"
+    for name, seeds in (("seeds", config.seeds), ("controls.seeds", config.controls.seeds)):
+        distinct = len(set(seeds)) == len(seeds) > 0 and all(0 <= seed < 2**32 for seed in seeds)
+        yield name, seeds, distinct, "one or more different whole numbers from 0 to 4294967295"
+    null = config.controls.null_key_samples
+    enough = round(null * share) >= 1 and null - round(null * share) >= train.batch_size
+    yield "controls.null_key_samples", null, enough, f"enough for {leaves.removeprefix('a share that leaves ')}"
     known = len(set(config.variants)) == len(config.variants) > 0 and set(config.variants) <= set(variant_names())
     yield "variants", config.variants, known, f"one or more of {names}, each once"
     for variant in [config.variant] if config.variant else []:
@@ -50,9 +57,13 @@ def _ranges(config: Config) -> Iterator[tuple[str, Any, bool, str]]:
 def _counts(config: Config) -> Iterator[tuple[str, int]]:
     """Yield the parameters that count something."""
     yield from ((f"data.{name}", getattr(config.data, name)) for name in ("samples", "time_steps", "input_dim"))
-    yield from ((f"train.{name}", getattr(config.train, name)) for name in ("epochs", "batch_size", "log_every"))
+    yield from (
+        (f"train.{name}", getattr(config.train, name)) for name in ("epochs", "batch_size", "log_every", "snapshots")
+    )
     yield "model.lstm_units", config.model.lstm_units
     yield "probe.samples", config.probe.samples
+    yield from ((f"explain.{name}", getattr(config.explain, name)) for name in ("integration_steps", "permutations"))
+    yield from ((f"controls.{name}", getattr(config.controls, name)) for name in ("null_key_samples", "probe_samples"))
     yield "compare.resamples", config.compare.resamples
     if config.workers is not None:
         yield "workers", config.workers

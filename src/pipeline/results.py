@@ -2,22 +2,38 @@
 
 import hashlib
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.config import digest
-from pipeline.storage import read_csv, write_csv
+from pipeline.storage import read_arrays, read_csv, write_arrays, write_csv, write_rows, write_text
 
 Weights = dict[str, NDArray[np.float32]]  # by the path of the variable
+BATCHES = "batches"
 Point = tuple[int, float, float]  # batches seen; mean loss (nats) and accuracy over those since the last point
+
+
+class Snapshots(NamedTuple):
+    """The weights that decide attention, as they were before training and at points of it.
+
+    `batches` (points,) is how many were seen; `weights` is path of the variable -> (points, *shape).
+    """
+
+    batches: NDArray[np.int64]
+    weights: Weights
+
+    def at(self, point: int) -> Weights:
+        """Return the weights at a point."""
+        return {path: array[point] for path, array in self.weights.items()}
 
 
 class TrainedSeed(NamedTuple):
     """What training gives for a seed; loss (nats) and accuracy (share) are those on the held-out samples."""
 
     weights: Weights
+    snapshots: Snapshots
     curve: list[Point]
     loss: float
     accuracy: float
@@ -47,12 +63,13 @@ class AttendedSeed(NamedTuple):
         return digest(rounded)
 
 
-def write_training(folder: Path, trained: dict[int, TrainedSeed]) -> None:
-    """Write metrics.csv, history.csv and weights/seed-N.npz (neither pickle nor date in it)."""
-    (folder / "weights").mkdir()
+def write_training(folder: Path, trained: dict[int, TrainedSeed], data: str) -> None:
+    """Write metrics.csv, history.csv, weights/seed-N.npz, snapshots/seed-N.npz, and data.txt, the hash of the data."""
+    write_text(folder / "data.txt", data + "\n")
     for seed, result in trained.items():
-        arrays: dict[str, Any] = dict(result.weights)
-        np.savez(folder / "weights" / f"seed-{seed}.npz", allow_pickle=False, **arrays)
+        write_arrays(folder / "weights" / f"seed-{seed}.npz", result.weights)
+        snapshots = result.snapshots
+        write_arrays(folder / "snapshots" / f"seed-{seed}.npz", {BATCHES: snapshots.batches} | snapshots.weights)
     write_csv(
         folder / "metrics.csv", ["seed", "loss", "accuracy"], [[s, r.loss, r.accuracy] for s, r in trained.items()]
     )
@@ -71,25 +88,25 @@ def read_training(folder: Path) -> dict[int, TrainedSeed]:
     for row in read_csv(folder / "history.csv"):
         point = (int(row["batch"]), float(row["loss"]), float(row["accuracy"]))
         curves.setdefault(int(row["seed"]), []).append(point)
-    return {
-        seed: TrainedSeed(read_weights(folder, seed), curves[seed], float(row["loss"]), float(row["accuracy"]))
-        for row in read_csv(folder / "metrics.csv")
-        for seed in [int(row["seed"])]
-    }
+    trained = {}
+    for row in read_csv(folder / "metrics.csv"):
+        seed = int(row["seed"])
+        kept = read_arrays(folder / "snapshots" / f"seed-{seed}.npz")
+        snapshots = Snapshots(kept.pop(BATCHES), kept)
+        weights = read_arrays(folder / "weights" / f"seed-{seed}.npz")
+        trained[seed] = TrainedSeed(weights, snapshots, curves[seed], float(row["loss"]), float(row["accuracy"]))
+    return trained
 
 
-def read_weights(folder: Path, seed: int) -> Weights:
-    """Return the trained weights of a seed."""
-    with np.load(folder / "weights" / f"seed-{seed}.npz", allow_pickle=False) as arrays:
-        return dict(arrays)
+def read_dataset(folder: Path) -> str:
+    """Return the hash of the data that a variant was trained on."""
+    return (folder / "data.txt").read_text(encoding="utf-8").strip()
 
 
 def write_attention(folder: Path, attended: dict[int, AttendedSeed]) -> None:
     """Write vectors.csv, a row for each seed and time step, and metrics.csv, a row for each seed."""
     write_vectors(folder / "vectors.csv", attended)
-    names = list(next(iter(attended.values())).measures)
-    measures = [[seed, *(result.measures[name] for name in names)] for seed, result in attended.items()]
-    write_csv(folder / "metrics.csv", ["seed", *names], measures)
+    write_rows(folder / "metrics.csv", [{"seed": seed} | result.measures for seed, result in attended.items()])
 
 
 def write_vectors(path: Path, attended: dict[int, AttendedSeed]) -> None:
@@ -107,9 +124,11 @@ def read_attention(folder: Path) -> dict[int, AttendedSeed]:
     vectors: dict[int, list[tuple[float, float]]] = {}
     for row in read_csv(folder / "vectors.csv"):
         vectors.setdefault(int(row["seed"]), []).append((float(row["attention"]), float(row["key"])))
-    measures = {
-        int(row["seed"]): {name: float(value) for name, value in row.items() if name != "seed"}
-        for row in read_csv(folder / "metrics.csv")
-    }
+    measures = {int(row.pop("seed")): numbers(row) for row in read_csv(folder / "metrics.csv")}
     arrays = {seed: np.array(pairs).T for seed, pairs in vectors.items()}
     return {seed: AttendedSeed(vector, key, measures[seed]) for seed, (vector, key) in arrays.items()}
+
+
+def numbers(row: dict[str, str]) -> dict[str, float]:
+    """Return a row of a table, or the rest of it, as numbers."""
+    return {name: float(value) for name, value in row.items()}

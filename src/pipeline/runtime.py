@@ -6,10 +6,11 @@ import platform
 import signal
 import socket
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
-from typing import TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import joblib
 import psutil
@@ -20,6 +21,7 @@ from pipeline.config import UserError
 
 Result = TypeVar("Result")
 Item = TypeVar("Item")
+Key = TypeVar("Key", bound=Hashable)
 
 
 @contextmanager
@@ -60,26 +62,44 @@ def import_tensorflow() -> None:
         import tensorflow  # noqa: F401
 
 
-def each_seed(work: Callable[[int], Result], seeds: list[int], workers: int | None, title: str) -> dict[int, Result]:
-    """Return seed -> `work(seed)`, worked out in processes side by side, with a progress bar.
+class Pool(NamedTuple):
+    """Processes that work side by side, with a progress bar.
+
+    `workers` is their number, None one for each core; `title` is what the bar says, `unit` what it counts. `prepare`
+    is done while they start.
+    """
+
+    workers: int | None
+    title: str
+    unit: str
+    prepare: Callable[[], object] = lambda: None
+
+
+def each(work: Callable[..., Result], tasks: Mapping[Key, tuple[Any, ...]], pool: Pool) -> dict[Key, Result]:
+    """Return key -> `work(*arguments)` for each task, worked out in the processes of a pool.
 
     Args:
-        work: what to do for a seed; it must not depend on which seeds its process did before.
-        seeds: the seeds.
-        workers: processes; None means one for each core.
-        title: what the progress bar says.
+        work: what to do; it must not depend on what its process did before. TensorFlow is imported for it.
+        tasks: key -> arguments.
+        pool: which processes.
+
+    Raises:
+        UserError: if a worker process was ended from outside.
     """
-    processes = min(workers or joblib.cpu_count(), len(seeds))
-    tasks = (joblib.delayed(_one)(work, seed, os.getpid()) for seed in seeds)
+    processes = min(pool.workers or joblib.cpu_count(), len(tasks))
+    calls = (joblib.delayed(_one)(work, key, arguments, os.getpid()) for key, arguments in tasks.items())
     try:
-        results = joblib.Parallel(processes, backend="loky", return_as="generator_unordered")(tasks)
-        done = dict(_progress(results, title, len(seeds)))
+        parallel = joblib.Parallel(processes, backend="loky", return_as="generator_unordered", batch_size=1)
+        started = parallel(joblib.delayed(import_tensorflow)() for _ in range(processes))
+        pool.prepare()
+        deque(started, maxlen=0)
+        done = dict(_progress(parallel(calls), pool, len(tasks)))
     except TerminatedWorkerError:
         raise UserError("a worker process died, perhaps for want of memory: try again with workers=1.") from None
     except BaseException:
         _end_children()
         raise
-    return {seed: done[seed] for seed in seeds}
+    return {key: done[key] for key in tasks}
 
 
 def _end_children() -> None:
@@ -90,16 +110,17 @@ def _end_children() -> None:
     psutil.wait_procs(children, timeout=10)
 
 
-def _one(work: Callable[[int], Result], seed: int, parent: int) -> tuple[int, Result]:
+def _one(work: Callable[..., Result], key: Key, arguments: tuple[Any, ...], parent: int) -> tuple[Key, Result]:
     if os.getpid() != parent:  # joblib works a single process off in the parent itself
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent hears Ctrl-C too, and ends its workers
-    return seed, work(seed)
+    import_tensorflow()  # costs nothing where it was before the work came
+    return key, work(*arguments)
 
 
-def _progress(items: Iterable[Item], title: str, total: int) -> Iterator[Item]:
+def _progress(items: Iterable[Item], pool: Pool, total: int) -> Iterator[Item]:
     """Yield the items under a progress bar that shows the time left."""
-    form = "{desc} {bar:24} {n_fmt}/{total_fmt} seeds, {elapsed} gone, {remaining} left"
-    return iter(tqdm(items, title, total, bar_format=form, file=sys.stderr))
+    form = f"{{desc}} {{bar:24}} {{n_fmt}}/{{total_fmt}} {pool.unit}, {{elapsed}} gone, {{remaining}} left"
+    return iter(tqdm(items, pool.title, total, bar_format=form, file=sys.stderr))
 
 
 @cache

@@ -4,8 +4,8 @@ import dataclasses
 import json
 import shutil
 import sys
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -22,16 +22,19 @@ SECTIONS = {
     "data/validation": ("data",),
     "data/probe": ("data", "probe"),
     "models": TRAINING,
-    "attention": (*TRAINING, "probe"),
-    "comparison": ("data", "model", "train", "seeds", "variants", "probe", "compare"),
+    "attention": (*TRAINING, "probe", "explain"),
+    "controls": ("data", "model", "train", "variants", "controls"),
+    "comparison": ("data", "model", "train", "seeds", "variants", "probe", "explain", "controls", "compare"),
 }
-MAKERS = {"data": "dataset", "models": "train", "attention": "analyze", "comparison": "compare"}
+MAKERS = {"data": "dataset", "models": "train", "attention": "analyze", "comparison": "compare"}  # else the kind itself
 PARAMS = "params.json"
 
 
 def values(config: Study, kind: str) -> dict[str, Any]:
-    """Return the values that a kind of result depends on, as JSON can hold them."""
+    """Return the values that a kind of result depends on, as JSON can hold them; variants with what defines them."""
     sections = {name: getattr(config, name) for name in SECTIONS[kind]}
+    if "variants" in sections:
+        sections["variants"] = [dataclasses.asdict(load_variant(name)) for name in config.variants]
     return {name: dataclasses.asdict(v) if dataclasses.is_dataclass(v) else v for name, v in sections.items()}  # type: ignore[arg-type]
 
 
@@ -109,7 +112,8 @@ def reading(config: Study, kind: str) -> Iterator[Path]:
 
 def remedy(config: Study, kind: str) -> str:
     """Return the half-sentence that names the command that makes a kind of result."""
-    stage, variant = MAKERS[kind.split("/", maxsplit=1)[0]], config.variant
+    made, variant = kind.split("/", maxsplit=1)[0], config.variant
+    stage = MAKERS.get(made, made)
     words = [f"+variant={variant.name}"] if variant and "variant" in SECTIONS[kind] else []
     words += [word for word in sys.argv[1:] if "=" in word and not word.startswith("+variant=")]
     return f"run `{' '.join(['python -m', f'pipeline.{stage}', *words])}`."
@@ -139,6 +143,19 @@ def load_array(path: Path, shape: tuple[int, ...], dtype: str, advice: str) -> N
     return array
 
 
+def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Write named arrays as `.npz`, with neither pickle nor date in it."""
+    path.parent.mkdir(exist_ok=True)
+    named: dict[str, Any] = dict(arrays)
+    np.savez(path, allow_pickle=False, **named)
+
+
+def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
+    """Return what `write_arrays` wrote."""
+    with np.load(path, allow_pickle=False) as arrays:
+        return dict(arrays)
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a text file, the same bytes on every system; folders above it are made."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -151,7 +168,24 @@ def write_csv(path: Path, header: list[str], rows: Iterable[list[Any]]) -> None:
     write_text(path, "".join(",".join(line) + "\n" for line in lines))
 
 
+def write_rows(path: Path, rows: list[dict[str, Any]]) -> None:
+    """Write a table of at least one row, all rows with the same names."""
+    write_csv(path, list(rows[0]), [list(row.values()) for row in rows])
+
+
 def read_csv(path: Path) -> list[dict[str, str]]:
     """Return the rows of a table written by `write_csv`."""
     header, *lines = path.read_text(encoding="utf-8").splitlines()
     return [dict(zip(header.split(","), line.split(","), strict=True)) for line in lines]
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """Return the rows of a table, numbers as such."""
+    return [{name: _value(text) for name, text in row.items()} for row in read_csv(path)]
+
+
+def _value(text: str) -> int | float | str:
+    for kind in (int, float):
+        with suppress(ValueError):
+            return kind(text)
+    return text

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.config import Tracking
+from pipeline.evidence import ControlRun
 from pipeline.results import AttendedSeed, TrainedSeed
 from pipeline.storage import read_csv, shown
 
@@ -34,6 +35,16 @@ def show_attention(title: str, attended: dict[int, AttendedSeed]) -> None:
     spread = f"{np.mean(masses):.3f} ({min(masses):.3f} to {max(masses):.3f} over {len(masses)} seeds)"
     _print(f"{title:<18} {blocks(vector)}  key mass {spread}")
     print(" " * 19 + "".join("^" if share == key.max() > 0 else " " for share in key).rstrip())
+
+
+def show_controls(runs: list[ControlRun]) -> None:
+    """Print held-out accuracy and key mass, a line for each control and variant."""
+    print("control         variant             accuracy              key mass")
+    for control, variant in dict.fromkeys((run.control, run.variant.name) for run in runs):
+        own = [run for run in runs if (run.control, run.variant.name) == (control, variant)]
+        accuracies, masses = [run.accuracy for run in own], [run.attended.measures["key_mass"] for run in own]
+        spread = f"{min(accuracies):.4f} to {max(accuracies):.4f}  {min(masses):.3f} to {max(masses):.3f}"
+        print(f"{control:<15} {variant:<18}  {spread}")
 
 
 def show_comparison(summary: list[dict[str, str]]) -> None:

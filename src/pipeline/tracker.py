@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import platform
 import subprocess
 import sys
 import time
@@ -130,9 +131,18 @@ class Tracker:
         params, tags = {"probe.samples": values["probe"]["samples"]}, {"attention_hash": result.attention_hash()}
         self.log(run_id, metrics, params, tags)
 
-    def log_folder(self, run_id: str, folder: Path) -> None:
-        """Log all files of a folder."""
-        self.client.log_artifacts(run_id, str(folder))
+    def log_comparison(self, run_id: str, folder: Path) -> None:
+        """Log the files of a comparison; the page also tells from which commit, and by which Python."""
+        from pipeline import gallery, page
+
+        for path in sorted(path for path in folder.rglob("*") if path.suffix in (".csv", ".json", ".md")):
+            place = path.parent.relative_to(folder).as_posix()
+            self.client.log_artifact(run_id, str(path), None if place == "." else place)
+        for name, figure in gallery.draw(folder).items():
+            self.client.log_figure(run_id, figure, name)
+        note = f"Logged from commit {_git_commit()} by Python {platform.python_version()} on {platform.platform()}."
+        text = page.with_note((folder / "report.html").read_text(encoding="utf-8"), note)
+        self.client.log_text(run_id, text, "report.html")
 
     def log(
         self,

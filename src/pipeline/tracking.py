@@ -46,14 +46,18 @@ def live(settings: Tracking, values: Values, seed: int) -> Iterator[LiveRun]:
             yield LiveRun(tracker, run_id, values, seed)
 
 
+def prepare(settings: Tracking) -> None:
+    """Make database and experiment ready for worker processes, which would get in each other's way."""
+    tracker_of(settings)
+
+
 @contextmanager
-def prepared(settings: Tracking) -> Iterator[None]:
-    """Make database and experiment ready for worker processes, and leave no run of theirs RUNNING after the block."""
-    tracker = tracker_of(settings)
+def none_left_open(settings: Tracking) -> Iterator[None]:
+    """Leave no run of a worker process RUNNING after the block."""
     try:
         yield
     finally:
-        if tracker:
+        if tracker := tracker_of(settings):
             tracker.close_left_open()
 
 
@@ -105,7 +109,7 @@ def ensure_comparison(settings: Tracking, folder: Path) -> bool:
         return False
     metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
     with tracker.run("comparison", {"kind": "comparison", "comparison_hash": content}) as run_id:
-        tracker.log_folder(run_id, folder)
+        tracker.log_comparison(run_id, folder)
         flat = [(f"{variant}.{name}", value, 0) for variant, row in metrics.items() for name, value in row.items()]
         tracker.log(run_id, flat)
     return True

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from functools import lru_cache, partial
 from importlib import import_module
+from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -13,12 +14,15 @@ from pipeline import dataset, runtime, storage, terminal, tracking
 from pipeline.command import command
 from pipeline.config import Config, Data, Model, Train, Variant
 from pipeline.dataset import Split
-from pipeline.results import Point, TrainedSeed, write_training
+from pipeline.results import Point, Snapshots, TrainedSeed, write_training
 
 if TYPE_CHECKING:
     import keras
 
-SHUFFLED_BATCHES = 64  # batches read, shuffled and handed over at a time
+    from pipeline.models import AttentionModel, Steps
+
+SHUFFLED_BATCHES = 64  # batches read and shuffled at a time
+GROUP = 64  # batches handed over at a time, at most
 Observer = Callable[[list[Point]], None]
 Predict = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
@@ -40,6 +44,26 @@ def shuffled_batches(split: Split, train: Train, rng: Generator) -> Iterator[tup
         yield x[order].reshape(-1, size, *x.shape[1:]), y[order].reshape(-1, size, 1)
 
 
+def groups(
+    split: Split, train: Train, rng: Generator
+) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32], int]]:
+    """Yield the batches of all epochs in groups of up to `GROUP`, none of which goes past a point of the curve.
+
+    Yields:
+        `x` (group, batch_size, steps, features) and `y` (group, batch_size, 1), always of the same shapes, and the
+        number of batches at their beginning that count.
+    """
+    size, seen = min(GROUP, train.log_every), 0
+    stretches = shuffled_batches(split, train, rng)
+    batches = ((x[i], y[i]) for x, y in stretches for i in range(len(x)))
+    while taken := list(islice(batches, min(size, train.log_every - seen % train.log_every))):
+        x, y = (np.zeros((size, *part.shape), np.float32) for part in taken[0])
+        for i, batch in enumerate(taken):
+            x[i], y[i] = batch
+        seen += len(taken)
+        yield x, y, len(taken)
+
+
 def train_seed(config: Config, seed: int, split: Split, held_out: Split, observe: Observer) -> TrainedSeed:
     """Train one model and evaluate it.
 
@@ -55,19 +79,22 @@ def train_seed(config: Config, seed: int, split: Split, held_out: Split, observe
     initial, order = SeedSequence(seed).spawn(2)
     compiled = _compiled(config.data, config.model, config.train, config.chosen_variant())
     start = models.build(config.data, config.model, config.chosen_variant(), initial)
-    compiled.model.set_weights(start.classifier.get_weights())
-    for variable, value in zip(compiled.model.optimizer.variables, compiled.optimizer_state, strict=True):
+    classifier = compiled.model.classifier
+    classifier.set_weights(start.classifier.get_weights())
+    for variable, value in zip(compiled.optimizer.variables, compiled.optimizer_state, strict=True):
         variable.assign(value)
-    curve = _fit(compiled.model, split, config, default_rng(order), observe)
+    curve, snapshots = _fit(compiled, split, config.train, default_rng(order), observe)
     loss, accuracy = evaluate(compiled.predict, held_out)
-    return TrainedSeed(models.get_weights(compiled.model), curve, loss, accuracy)
+    return TrainedSeed(models.get_weights(classifier), snapshots, curve, loss, accuracy)
 
 
 class _Compiled(NamedTuple):
     """A model compiled once for all seeds of a process, and what is needed to start it anew for each."""
 
-    model: "keras.Model"
+    model: "AttentionModel"
+    optimizer: "keras.Optimizer"
     optimizer_state: list[NDArray[Any]]  # before the first step
+    steps: "Steps"
     predict: Predict
 
 
@@ -77,50 +104,46 @@ def _compiled(data: Data, model: Model, train: Train, variant: Variant) -> _Comp
 
     from pipeline import models
 
-    classifier = models.build(data, model, variant, SeedSequence(0)).classifier
+    built = models.build(data, model, variant, SeedSequence(0))
     optimizer = keras.optimizers.Adam(train.learning_rate)
-    classifier.compile(
-        optimizer,
-        "binary_crossentropy",
-        metrics=["accuracy"],
-        jit_compile=True,  # "auto" would leave XLA off for an LSTM without cuDNN
-        steps_per_execution=train.log_every,
-    )
-    optimizer.build(classifier.trainable_variables)
-    return _Compiled(classifier, [np.array(v) for v in optimizer.variables], models.in_batches(classifier))
+    optimizer.build(built.classifier.trainable_variables)
+    state = [np.array(variable) for variable in optimizer.variables]
+    steps = models.training_steps(built.classifier, optimizer)
+    return _Compiled(built, optimizer, state, steps, models.in_batches(built.classifier))
 
 
-def _fit(model: "keras.Model", split: Split, config: Config, rng: Generator, observe: Observer) -> list[Point]:
-    """Train on the batches in their random order, and return the training curve."""
-    import keras
-    import tensorflow as tf
+def snapshot_points(batches: int, train: Train) -> NDArray[np.int64]:
+    """Return after how many batches the attention is kept: 0, and at most `train.snapshots` points of the curve."""
+    points = np.minimum(np.arange(1, -(-batches // train.log_every) + 1) * train.log_every, batches)
+    chosen = np.linspace(len(points) - 1, 0, min(train.snapshots, len(points))).round().astype(int)
+    return np.concatenate([[0], points[chosen[::-1]]])
 
-    train, data = config.train, config.data
+
+def _fit(
+    compiled: _Compiled, split: Split, train: Train, rng: Generator, observe: Observer
+) -> tuple[list[Point], Snapshots]:
+    """Train on the batches in their random order, and return the training curve and snapshots on the way."""
+    from pipeline import models
+
     batches = batches_per_epoch(split.samples, train.batch_size) * train.epochs
+    wanted, attention = snapshot_points(batches, train), compiled.model.attention
+    kept = [models.get_weights(attention)]
     curve: list[Point] = []
-    unseen: list[Point] = []
-
-    def add_point(last: int, logs: dict[str, float]) -> None:
-        seen = min(last + 1, batches)  # Keras counts the last steps_per_execution in full
-        unseen.append((seen, float(logs["loss"]), float(logs["accuracy"])))
-        model.reset_metrics()  # so that each point stands for the batches since the last one
-        if seen == batches or len(unseen) * train.log_every * 10 * train.epochs >= batches:
-            observe(unseen)
-            curve.extend(unseen)
-            unseen.clear()
-
-    x_spec = tf.TensorSpec((None, train.batch_size, data.time_steps, data.input_dim), tf.float32)
-    y_spec = tf.TensorSpec((None, train.batch_size, 1), tf.float32)
-    stretches = tf.data.Dataset.from_generator(
-        lambda: shuffled_batches(split, train, rng), output_signature=(x_spec, y_spec)
-    )
-    stream = stretches.unbatch().apply(tf.data.experimental.assert_cardinality(batches))
-    options = tf.data.Options()
-    options.autotune.enabled = False  # the tuner's period would be an epoch's least time
-    options.threading.private_threadpool_size = 1
-    watch = keras.callbacks.LambdaCallback(on_train_batch_end=add_point)
-    model.fit(stream.with_options(options), verbose=0, shuffle=False, callbacks=[watch])
-    return curve
+    seen = told = 0
+    sums = np.zeros(2)  # of loss and accuracy over the batches since the last point
+    for x, y, count in groups(split, train, rng):
+        sums += compiled.steps(x, y, count)
+        seen += count
+        if seen % train.log_every == 0 or seen == batches:
+            loss, accuracy = sums / ((seen - 1) % train.log_every + 1)
+            curve.append((seen, float(loss), float(accuracy)))
+            sums[:] = 0
+            if seen in wanted:
+                kept.append(models.get_weights(attention))
+            if seen == batches or (seen - curve[told][0]) * 10 * train.epochs >= batches:
+                observe(curve[told:])
+                told = len(curve)
+    return curve, Snapshots(wanted, {path: np.stack([w[path] for w in kept]) for path in kept[0]})
 
 
 def batches_per_epoch(samples: int, size: int) -> int:
@@ -143,7 +166,6 @@ def evaluate(predict: Predict, split: Split) -> tuple[float, float]:
 
 def _train_tracked(config: Config, split: Split, held_out: Split, seed: int) -> TrainedSeed:
     """Train a seed in a worker process, under a live run if its result is not tracked yet."""
-    runtime.import_tensorflow()
     with tracking.live(config.tracking, storage.values(config, "models"), seed) as run:
         result = train_seed(config, seed, split, held_out, run.log_curve)
         run.finish(result)
@@ -154,10 +176,11 @@ def stage(config: Config) -> None:
     """Train every seed, write the results, and have MLflow show them."""
     variant = config.chosen_variant()
     split, held_out = dataset.load(config, "train"), dataset.load(config, "validation")
-    with tracking.prepared(config.tracking), storage.writing(config, "models") as folder:
-        work = partial(_train_tracked, config, split, held_out)
-        trained = runtime.each_seed(work, config.seeds, config.workers, f"train {variant.name}")
-        write_training(folder, trained)
+    pool = runtime.Pool(config.workers, f"train {variant.name}", "seeds", partial(tracking.prepare, config.tracking))
+    with tracking.none_left_open(config.tracking), storage.writing(config, "models") as folder:
+        work, tasks = partial(_train_tracked, config, split, held_out), {seed: (seed,) for seed in config.seeds}
+        trained = runtime.each(work, tasks, pool)
+        write_training(folder, trained, split.sha256)
     tracking.ensure(config.tracking, storage.values(config, "models"), trained)
     terminal.show_training(trained)
     terminal.show_where(storage.folder(config, "models"), config.tracking)

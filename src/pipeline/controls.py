@@ -1,0 +1,108 @@
+"""Train with one thing changed, to see what a peak of attention proves. `python -m pipeline.controls`"""
+
+import dataclasses
+import shutil
+from functools import partial
+from importlib import import_module
+from pathlib import Path
+from typing import NamedTuple
+
+from numpy.random import SeedSequence
+
+from pipeline import dataset, reading, runtime, storage, terminal
+from pipeline.command import command
+from pipeline.config import Config, Data, Variant, load_variant
+from pipeline.dataset import Draw, Split
+from pipeline.evidence import NULL_KEY, ONE_FEATURE, UNIFORM, ControlRun, write_controls
+
+
+class Control(NamedTuple):
+    """A variant and data to train it on."""
+
+    name: str
+    variant: Variant
+    data: Data
+    draw: Draw = dataset.planted_key
+
+    @property
+    def title(self) -> str:
+        """Return a name that no other control of the study has."""
+        return f"{self.name}, {self.variant.name}"
+
+
+def planned(config: Config) -> list[Control]:
+    """Return the controls of a study.
+
+    - frozen uniform: a variant of each placement, its attention fixed at 1 / T: is attention needed at all?
+    - one feature: an unshared variant of each placement on sequences of one feature, with which the original
+      repository's figures were drawn;
+    - null key: every variant on a key that the labels do not depend on: no accuracy beyond chance may come of it.
+    """
+    variants = [load_variant(name) for name in config.variants]
+    by_placement = _firsts(variants)
+    unshared = _firsts([variant for variant in variants if variant.sharing == "unshared"])
+    one = dataclasses.replace(config.data, input_dim=1)
+    few = dataclasses.replace(config.data, samples=config.controls.null_key_samples)
+    return [
+        *(Control(UNIFORM, dataclasses.replace(v, uniform=True), config.data) for v in by_placement),
+        *(Control(ONE_FEATURE, variant, one) for variant in unshared),
+        *(Control(NULL_KEY, variant, few, dataset.null_key) for variant in variants),
+    ]
+
+
+def _firsts(variants: list[Variant]) -> list[Variant]:
+    """Return the first variant of each placement."""
+    placements = [variant.placement for variant in variants]
+    return [variant for index, variant in enumerate(variants) if variant.placement not in placements[:index]]
+
+
+def splits(config: Config, control: Control, scratch: Path) -> tuple[Split, Split]:
+    """Return the samples to train on and those held out; drawn into a folder, unless they are the study's."""
+    if control.data == config.data and control.draw is dataset.planted_key:
+        return dataset.load(config, "train"), dataset.load(config, "validation")
+    counts = {"train": control.data.train_samples, "validation": control.data.validation_samples}
+    made = []
+    for (name, samples), stream in zip(counts.items(), SeedSequence(control.data.seed).spawn(2), strict=True):
+        folder = scratch / control.name / name
+        if not folder.exists():
+            folder.mkdir(parents=True)
+            dataset.write(folder, samples, control.data, stream, control.draw)
+        made.append(Split(folder, samples))
+    return made[0], made[1]
+
+
+def run_control(config: Config, control: Control, split: Split, held_out: Split) -> list[ControlRun]:
+    """Train and read all seeds of a control, in one process, so that its model is compiled once."""
+    from pipeline import train
+
+    own = dataclasses.replace(config, variant=control.variant, data=control.data)
+    x, y, mask = (held_out.rows(name, 0, config.controls.probe_samples) for name in ("x", "y", "mask"))
+    runs = []
+    for seed in config.controls.seeds:
+        trained = train.train_seed(own, seed, split, held_out, lambda points: None)
+        attention = reading.attention(own, trained.weights, x).mean(axis=2)
+        attended = reading.attended(attention, mask, y)
+        runs.append(ControlRun(control.name, control.variant, seed, trained.loss, trained.accuracy, attended))
+    return runs
+
+
+def stage(config: Config) -> None:
+    """Train and read all controls, and write their tables."""
+    controls = planned(config)
+    with storage.writing(config, "controls") as folder:
+        scratch = folder / "scratch"
+        tasks = {control.title: (control, *splits(config, control, scratch)) for control in controls}
+        pool = runtime.Pool(config.workers, "controls", "trained")
+        done = runtime.each(partial(run_control, config), tasks, pool)
+        shutil.rmtree(scratch, ignore_errors=True)
+        runs = [run for title in tasks for run in done[title]]
+        write_controls(folder, runs)
+    terminal.show_controls(runs)
+    terminal.show_where(storage.folder(config, "controls"), config.tracking)
+
+
+main = command(stage)
+
+if __name__ == "__main__":
+    # By its name, so that worker processes find this module's functions, and keep what they cache.
+    import_module("pipeline.controls").main()

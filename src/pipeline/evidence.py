@@ -1,0 +1,96 @@
+"""What attention is held against: other explanations, the course of training, controls, and their files."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.config import Variant
+from pipeline.results import AttendedSeed, numbers
+from pipeline.storage import read_arrays, read_csv, write_arrays, write_rows
+
+LEARNING = ("batches", "vectors", "key_mass")
+UNIFORM, ONE_FEATURE, NULL_KEY = "frozen uniform", "one feature", "null key"  # names of controls
+
+
+class ExplainedSeed(NamedTuple):
+    """What the attention of a seed is held against.
+
+    `scores` is explanation -> the measures of its weights and their agreement with attention. The rest is attention at
+    points of training: `batches` (points,) seen, from 0, `vectors` (points, steps), and `key_mass` (points,).
+    """
+
+    scores: dict[str, dict[str, float]]
+    batches: NDArray[np.int64]
+    vectors: NDArray[np.float64]
+    key_mass: NDArray[np.float64]
+
+
+class ControlRun(NamedTuple):
+    """A model trained with one thing changed."""
+
+    control: str
+    variant: Variant
+    seed: int
+    loss: float
+    accuracy: float
+    attended: AttendedSeed
+
+
+def write_explanations(folder: Path, explained: dict[int, ExplainedSeed]) -> None:
+    """Write explanations.csv, a row for each seed and explanation, and learning.npz, its first axis the seeds."""
+    rows = [
+        {"seed": seed, "explanation": name} | scores
+        for seed, result in explained.items()
+        for name, scores in result.scores.items()
+    ]
+    write_rows(folder / "explanations.csv", rows)
+    stacked = {name: np.stack([getattr(result, name) for result in explained.values()]) for name in LEARNING}
+    write_arrays(folder / "learning.npz", stacked)
+
+
+def read_explanations(folder: Path) -> dict[int, ExplainedSeed]:
+    """Return seed -> what `write_explanations` wrote."""
+    scores: dict[int, dict[str, dict[str, float]]] = {}
+    for row in read_csv(folder / "explanations.csv"):
+        seed, explanation = int(row.pop("seed")), row.pop("explanation")
+        scores.setdefault(seed, {})[explanation] = numbers(row)
+    stacked = read_arrays(folder / "learning.npz")
+    histories = zip(*(stacked[name] for name in LEARNING), strict=True)
+    return {seed: ExplainedSeed(scores[seed], *history) for seed, history in zip(scores, histories, strict=True)}
+
+
+def write_controls(folder: Path, runs: list[ControlRun]) -> None:
+    """Write controls.csv, a row for each run, and vectors.csv, a row for each run and time step."""
+    names = [{"control": run.control, "variant": run.variant.name, "seed": run.seed} for run in runs]
+    rows = [
+        name
+        | {"placement": run.variant.placement, "sharing": run.variant.sharing, "uniform": run.variant.uniform}
+        | {"loss": run.loss, "accuracy": run.accuracy}
+        | run.attended.measures
+        for name, run in zip(names, runs, strict=True)
+    ]
+    write_rows(folder / "controls.csv", rows)
+    vectors = [
+        name | {"step": step, "attention": float(weight), "key": float(key)}
+        for name, run in zip(names, runs, strict=True)
+        for step, (weight, key) in enumerate(zip(run.attended.vector, run.attended.key, strict=True))
+    ]
+    write_rows(folder / "vectors.csv", vectors)
+
+
+def read_controls(folder: Path) -> list[ControlRun]:
+    """Return what `write_controls` wrote."""
+    vectors: dict[tuple[str, ...], list[tuple[float, float]]] = {}
+    for row in read_csv(folder / "vectors.csv"):
+        run = (row["control"], row["variant"], row["seed"])
+        vectors.setdefault(run, []).append((float(row["attention"]), float(row["key"])))
+    runs = []
+    for row in read_csv(folder / "controls.csv"):
+        control, name, seed = row.pop("control"), row.pop("variant"), row.pop("seed")
+        variant = Variant(row.pop("placement"), row.pop("sharing"), row.pop("uniform") == "True", name)
+        vector, key = np.array(vectors[control, name, seed]).T
+        loss, accuracy = float(row.pop("loss")), float(row.pop("accuracy"))
+        runs.append(ControlRun(control, variant, int(seed), loss, accuracy, AttendedSeed(vector, key, numbers(row))))
+    return runs

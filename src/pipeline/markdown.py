@@ -1,0 +1,171 @@
+"""The tables of the report, in Markdown."""
+
+import math
+
+import numpy as np
+
+from pipeline.evidence import ONE_FEATURE
+from pipeline.figures import SHOWN
+from pipeline.tables import ATTENTION, Row, Tables
+from pipeline.verdicts import NOT_LEARNED, VERDICTS
+
+# Key mass that others found with the article's set-up: a line-for-line port of the article's script to Keras 3, seed
+# 1337, and the means of another port over ten seeds; and, with one feature, one run of the original each.
+PORT = {"before_shared": 0.418, "before_unshared": 0.415, "after_shared": 0.766, "after_unshared": 0.532}
+TEN_SEEDS = {"before_shared": 0.39, "before_unshared": 0.40, "after_shared": 0.78, "after_unshared": 0.51}
+ORIGINAL = {"before_unshared": 0.408, "after_unshared": 0.771}
+
+
+def effect_row(effects: list[Row], effect: str, metric: str) -> Row:
+    """Return the row of an effect on a metric."""
+    return next(row for row in effects if (row["effect"], row["metric"]) == (effect, metric))
+
+
+def effects_table(effects: list[Row]) -> str:
+    """Return the effects on the four measures of the figure."""
+    rows = [
+        [
+            f"{effect}: {title}",
+            f"{row['mean_difference']:+.3f}",
+            f"{row['iqm']:+.3f} [{row['low']:+.3f}, {row['high']:+.3f}]",
+            f"{row['p_a_over_b']:.2f}",
+            f"{row['p']:.3g}",
+            f"{row['p_holm']:.3g}",
+        ]
+        for effect in ("placement", "sharing", "interaction")
+        for metric, title in SHOWN.items()
+        for row in [effect_row(effects, effect, metric)]
+    ]
+    return _table(["effect on", "mean difference", "IQM [interval]", "P(A > B)", "p", "p, Holm"], rows)
+
+
+def verdicts_table(summary: list[Row]) -> str:
+    """Return the number of seeds for each verdict and variant, failures included."""
+    rows = [[row["variant"], *(f"{row[name]} of {row['seeds']}" for name in VERDICTS)] for row in summary]
+    return _table(["variant", *VERDICTS], rows)
+
+
+def results_table(summary: list[Row]) -> str:
+    """Return the measures of each variant, mean ± standard deviation over seeds."""
+    header = ["variant", "key mass", "hit rate", "peak of mean", "late mass", "entropy", "held-out accuracy"]
+    rows = [
+        [
+            row["variant"],
+            _spread(row, "key_mass"),
+            _spread(row, "hit_rate"),
+            f"step {row['peak_step']}",
+            _spread(row, "late_mass"),
+            _spread(row, "entropy"),
+            f"{row['accuracy_mean']:.5f}",
+        ]
+        for row in summary
+    ]
+    return _table(header, rows)
+
+
+def peaks_table(runs: list[Row], key_step: int) -> str:
+    """Return for each variant how many seeds peak at the planted step, and the seeds that peak elsewhere."""
+    rows = []
+    for name in dict.fromkeys(run["variant"] for run in runs):
+        peaks = {run["seed"]: run["peak_step"] for run in runs if run["variant"] == name}
+        elsewhere = [f"seed {seed}: step {peak}" for seed, peak in peaks.items() if peak != key_step]
+        at_key = f"{len(peaks) - len(elsewhere)} of {len(peaks)}"
+        rows.append([name, at_key, ", ".join(elsewhere) or "none"])
+    return _table(["variant", f"seeds that peak at step {key_step}", "seeds that peak elsewhere"], rows)
+
+
+def controls_table(controls: list[Row]) -> str:
+    """Return for each control and variant how many seeds learned, their accuracies and key mass."""
+    rows = []
+    for control, variant in dict.fromkeys((row["control"], row["variant"]) for row in controls):
+        own = [row for row in controls if (row["control"], row["variant"]) == (control, variant)]
+        learned = sum(row["verdict"] != NOT_LEARNED for row in own)
+        accuracies, masses = ([row[name] for row in own] for name in ("accuracy", "key_mass"))
+        spread = f"{min(accuracies):.4f} to {max(accuracies):.4f}"
+        rows.append([control, variant, f"{learned} of {len(own)}", spread, _mean_and_range(masses)])
+    return _table(["control", "variant", "seeds that learn", "held-out accuracy", "key mass"], rows)
+
+
+def checks_table(tables: Tables) -> str:
+    """Return for each variant its attention before training, and what shuffled attention does to the trained model."""
+    rows = []
+    for row in tables.summary:
+        untrained = next(
+            other
+            for other in tables.explanations
+            if (other["variant"], other["explanation"]) == (row["variant"], "untrained attention")
+        )
+        cells = [_spread(untrained, "key_mass"), _spread(untrained, "entropy"), _spread(row, "key_mass")]
+        shuffled = [_spread(row, "permuted_change"), _spread(row, "permuted_accuracy")]
+        rows.append([row["variant"], *cells, *shuffled])
+    names = ["key mass untrained", "entropy untrained", "key mass trained"]
+    return _table(["variant", *names, "shuffled: prediction moves by", "shuffled: accuracy"], rows)
+
+
+def explanations_table(explanations: list[Row]) -> str:
+    """Return for each variant and explanation its key mass, over all samples and by label, and its agreement."""
+    rows = [
+        [row["variant"], row["explanation"]]
+        + [_spread(row, name) for name in ("key_mass", "key_mass_y0", "key_mass_y1", "hit_rate")]
+        + ["" if row["explanation"] == ATTENTION else _spread(row, "kendall_tau")]
+        for row in explanations
+    ]
+    names = ["key mass", "key mass, label 0", "key mass, label 1", "hit rate", "τ with attention"]
+    return _table(["variant", "explanation", *names], rows)
+
+
+def learning_table(learning: list[Row]) -> str:
+    """Return for each variant when the task was learned and when attention found the key, in batches seen."""
+    rows = []
+    for variant in dict.fromkeys(row["variant"] for row in learning):
+        own = [row for row in learning if row["variant"] == variant]
+        rows.append([variant, *(_median_and_range([row[name] for row in own]) for name in ("learned_at", "found_at"))])
+    return _table(["variant", "task learned after", "key found after"], rows)
+
+
+def one_feature_table(controls: list[Row]) -> str:
+    """Return the key mass with one feature beside that of the original's figures."""
+    own = [row for row in controls if row["control"] == ONE_FEATURE]
+    rows = []
+    for variant in dict.fromkeys(row["variant"] for row in own):
+        masses = [row["key_mass"] for row in own if row["variant"] == variant]
+        rows.append([variant, _mean_and_range(masses), f"{ORIGINAL[variant]:.3f}" if variant in ORIGINAL else "–"])
+    return _table(["variant, one feature", "here", "original, one run"], rows)
+
+
+def _mean_and_range(values: list[float]) -> str:
+    return f"{np.mean(values):.3f} ({min(values):.3f} to {max(values):.3f})"
+
+
+def _median_and_range(batches: list[float]) -> str:
+    """Return median and range of the numbers of batches, and of how many seeds, where some never got there."""
+    known = [batch for batch in batches if not math.isnan(batch)]
+    if not known:
+        return f"never, in {len(batches)} seeds"
+    some = "" if len(known) == len(batches) else f", in {len(known)} of {len(batches)} seeds"
+    return f"{np.median(known):.0f} ({min(known):.0f} to {max(known):.0f}){some}"
+
+
+def published_table(summary: list[Row]) -> str:
+    """Return our mean key mass beside the numbers of others; only for the article's own parameters."""
+    rows = [
+        [
+            row["variant"],
+            f"{row['key_mass_mean']:.3f}",
+            *(f"{known[row['variant']]:.{digits}f}" if row["variant"] in known else "–" for known, digits in _KNOWN),
+        ]
+        for row in summary
+    ]
+    return _table(["variant", "here", "one seed", "ten seeds"], rows)
+
+
+_KNOWN = ((PORT, 3), (TEN_SEEDS, 2))
+
+
+def _spread(row: Row, name: str) -> str:
+    return f"{row[f'{name}_mean']:.3f} ± {row[f'{name}_sd']:.3f}"
+
+
+def _table(header: list[str], rows: list[list[str]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -1,0 +1,35 @@
+"""The report as one page that needs no network."""
+
+import base64
+import re
+from pathlib import Path
+
+from markdown_it import MarkdownIt
+
+STYLE = """
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; color: #1a1a1a; }
+h1, h2 { line-height: 1.2; } h2 { margin-top: 2.5rem; border-bottom: 1px solid #ccc; }
+img { max-width: 100%; height: auto; }
+table { border-collapse: collapse; display: block; overflow-x: auto; font-size: 14px; }
+th, td { padding: 0.3rem 0.7rem; border: 1px solid #ccc; text-align: left; }
+th { background: #f2f2f2; } code { background: #f2f2f2; }
+"""
+
+
+def html(markdown: str, folder: Path) -> str:
+    """Return a Markdown text as a page, with the images of a folder that it shows inside; links to its files go."""
+    body = MarkdownIt("commonmark").enable("table").render(markdown)
+    body = re.sub(r'src="([^":]+)"', lambda found: f'src="{_data(folder / found[1])}"', body)
+    body = re.sub(r'<a href="[^":]+">(.*?)</a>', r"\1", body)
+    title = markdown.splitlines()[0].removeprefix("# ")
+    head = f'<meta charset="utf-8"><title>{title}</title><style>{STYLE}</style>'
+    return f'<!doctype html>\n<html lang="en"><head>{head}</head><body>\n{body}</body></html>\n'
+
+
+def _data(path: Path) -> str:
+    return f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}"
+
+
+def with_note(page: str, note: str) -> str:
+    """Return a page with a last paragraph more."""
+    return page.replace("</body>", f"<p>{note}</p>\n</body>")
