@@ -87,14 +87,6 @@ class Project:
         return {path.relative_to(self.root).as_posix(): path.read_bytes() for path in files}
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests that share the small project in one process, so that it is made once."""
-    for item in items:
-        if {"project", "restored", "study"} & set(item.fixturenames):
-            item.add_marker(pytest.mark.xdist_group("project"))
-
-
 @pytest.fixture
 def fresh(tmp_path: Path) -> Project:
     """A small project in which nothing has been run."""
@@ -103,7 +95,10 @@ def fresh(tmp_path: Path) -> Project:
 
 @pytest.fixture(scope="session")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A small project that is a git repository, and in which `dvc repro` has run; restore what you change."""
+    """A small project that is a git repository, and in which `dvc repro` has run; restore what you change.
+
+    Tests with it belong to `xdist_group("project")`: one process runs them, and it is made once.
+    """
     made = Project(tmp_path_factory.mktemp("project"), SMALL)
     made.run("git", "init", "-q")
     made.run("git", "config", "user.name", "Test")

@@ -12,7 +12,7 @@ h1, h2 { line-height: 1.2; } h2 { margin-top: 2.5rem; border-bottom: 1px solid #
 img { max-width: 100%; height: auto; }
 table { border-collapse: collapse; display: block; overflow-x: auto; font-size: 14px; }
 th, td { padding: 0.3rem 0.7rem; border: 1px solid #ccc; text-align: left; }
-th { background: #f2f2f2; } code { background: #f2f2f2; }
+td { white-space: nowrap; } th { background: #f2f2f2; } code { background: #f2f2f2; }
 """
 
 
