@@ -7,7 +7,7 @@ export DO_NOT_TRACK := true
 export MLFLOW_DISABLE_TELEMETRY := true
 
 .DEFAULT_GOAL := help
-.PHONY: help repro test lint ui lock clean
+.PHONY: help repro test lint bench ui lock clean
 
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\): .*##/  make \1\t/p' Makefile
@@ -31,6 +31,14 @@ lint: .venv/ready  ## check style and types
 	ruff format --check .
 	mypy
 
+bench: .venv/ready .venv-yardsticks/ready  ## measure the speed against other ways (two hours; PARTS="epoch limit", ROUNDS=3)
+	python benchmarks/bench.py $(PARTS) --rounds $(or $(ROUNDS),3)
+
+.venv-yardsticks/ready: benchmarks/requirements-yardsticks.txt
+	$(PYTHON) -m venv .venv-yardsticks
+	.venv-yardsticks/bin/python -m pip install --quiet -r benchmarks/requirements-yardsticks.txt
+	@touch $@
+
 ui: .venv/ready  ## fill in MLflow from the result files and serve its UI (PORT=5000)
 	python -m pipeline.ui port=$(PORT)
 
@@ -39,4 +47,4 @@ lock: .venv/ready  ## resolve requirements.lock anew, for all systems
 		--no-header --no-emit-index-url --no-emit-find-links --quiet --output-file requirements.lock
 
 clean:  ## remove the environment and what was made by hand; results stay
-	rm -rf .venv outputs dvc_plots
+	rm -rf .venv .venv-yardsticks outputs dvc_plots

@@ -95,10 +95,7 @@ def fresh(tmp_path: Path) -> Project:
 
 @pytest.fixture(scope="session")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A small project that is a git repository, and in which `dvc repro` has run; restore what you change.
-
-    Tests with it belong to `xdist_group("project")`: one process runs them, and it is made once.
-    """
+    """A small project that is a git repository, and in which `dvc repro` has run; restore what you change."""
     made = Project(tmp_path_factory.mktemp("project"), SMALL)
     made.run("git", "init", "-q")
     made.run("git", "config", "user.name", "Test")

@@ -11,7 +11,7 @@ import pytest
 
 from pipeline.storage import read_rows
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("project")]
+pytestmark = pytest.mark.slow
 VARIANTS = ["before_shared", "before_unshared", "after_shared", "after_unshared"]
 AFTER = "after_unshared"
 TRAINS = [f"train@{name}" for name in VARIANTS]

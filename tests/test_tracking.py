@@ -29,7 +29,6 @@ def identities(runs):
     return sorted(tuple(run.data.tags.get(tag, "") for tag in tags) for run in runs)
 
 
-@pytest.mark.xdist_group("project")
 def test_one_finished_run_for_each_result(project):
     client, runs = runs_of(project)
     assert {run.info.status for run in runs} == {"FINISHED"}
@@ -72,7 +71,6 @@ def test_one_finished_run_for_each_result(project):
     assert page.count("data:image/png;base64,") == 5 - 1  # the small study has no published numbers beside it
 
 
-@pytest.mark.xdist_group("project")
 def test_the_logged_model_is_the_trained_one(project):
     import mlflow
     import numpy as np
@@ -110,7 +108,6 @@ def study(project):
     return project
 
 
-@pytest.mark.xdist_group("project")
 def test_a_lost_store_is_filled_in_again_from_the_files_and_served(study):
     project = study
     before = stored(project)

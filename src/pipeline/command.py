@@ -6,12 +6,11 @@ Only this module knows Hydra.
 import dataclasses
 import os
 import re
-import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
-from typing import Any, NoReturn
+from typing import Any
 
 import hydra
 from hydra.core.config_store import ConfigStore
@@ -21,6 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
+from pipeline import interrupt
 from pipeline.config import ROOT, Config, UserError, Variant, variant_names
 from pipeline.ranges import check
 
@@ -40,9 +40,7 @@ def command(stage: Callable[[Config], None]) -> Callable[[], None]:
             stage(_typed(cfg))
 
     def main() -> None:
-        signal.signal(signal.SIGTERM, _interrupt)
-        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-            signal.signal(signal.SIGINT, _interrupt)
+        interrupt.listen()
         os.environ["PROJECT_ROOT"] = str(ROOT)
         with _mistakes_explained():
             # Hydra prints errors in a form of its own unless told to raise them.
@@ -62,26 +60,22 @@ def _mistakes_explained() -> Iterator[None]:
     except SystemExit:
         raise
     except BaseException as error:
-        if _INTERRUPTS:  # whatever a library made of the exception on its way
-            _stop("interrupted; what was finished before is as it was.", 130)
+        if interrupt.heard():
+            _say("interrupted; what was finished before is as it was.")
+            os._exit(130)  # a library may wait at exit, forever, for worker processes that are gone
         if _TRACEBACKS or not isinstance(error, _MISTAKES):
             raise
-        _stop(explain(error), 1)
+        _say(explain(error))
+        raise SystemExit(1) from error
 
 
 _MISTAKES = (UserError, HydraException, OmegaConfBaseException, YAMLError, OSError)
-_INTERRUPTS: list[int] = []  # signals that came
 
 
-def _interrupt(number: int, frame: object) -> NoReturn:
-    _INTERRUPTS.append(number)
-    raise KeyboardInterrupt
-
-
-def _stop(sentence: str, code: int) -> NoReturn:
+def _say(sentence: str) -> None:
     mark = "\033[31merror:\033[0m" if sys.stderr.isatty() else "error:"
-    print(mark, sentence, file=sys.stderr)
-    raise SystemExit(code)
+    sys.stdout.flush()
+    print(mark, sentence, file=sys.stderr, flush=True)
 
 
 def _typed(cfg: DictConfig) -> Config:

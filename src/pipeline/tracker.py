@@ -2,10 +2,8 @@
 
 import json
 import logging
-import os
 import platform
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,10 +11,11 @@ from functools import cache
 from importlib.metadata import version
 from math import isnan
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from pipeline import runtime
 from pipeline.config import ROOT, Data, Model, Tracking, UserError, Variant, digest
+from pipeline.interrupt import finished_first
 from pipeline.results import AttendedSeed, Point, TrainedSeed
 
 if TYPE_CHECKING:
@@ -65,37 +64,43 @@ class Tracker:
     def run(self, name: str, tags: dict[str, str]) -> Iterator[str]:
         """Start a run and yield its id; the block's end marks it as FINISHED, an error as FAILED, Ctrl-C as KILLED."""
         tags = {**tags, "git_commit": _git_commit(), "process": runtime.process_identity()}
-        run_id = self.client.create_run(self.experiment_id, run_name=name, tags=tags).info.run_id
+        run_id = ""
         try:
+            with finished_first():
+                run_id = self.client.create_run(self.experiment_id, run_name=name, tags=tags).info.run_id
             yield run_id
         except BaseException as error:
-            self.client.set_terminated(run_id, "FAILED" if isinstance(error, Exception) else "KILLED")
+            if run_id:
+                self._end(run_id, "FAILED" if isinstance(error, Exception) else "KILLED")
             raise
-        self.client.set_terminated(run_id, "FINISHED")
+        self._end(run_id, "FINISHED")
 
+    @finished_first()
+    def _end(self, run_id: str, status: str) -> None:
+        self.client.set_terminated(run_id, status)
+
+    @finished_first()
     def delete(self, run_id: str) -> None:
         """Delete a run."""
         self.client.delete_run(run_id)
 
     def log_curve(self, run_id: str, points: list[Point]) -> None:
         """Log points of the training curve over the number of batches seen."""
-        names = ("train_loss", "train_accuracy")
-        self.log(run_id, [(n, v, batch) for batch, *pair in points for n, v in zip(names, pair, strict=True)])
+        losses = [("train_loss", loss, batch) for batch, loss, _ in points]
+        self.log(run_id, losses + [("train_accuracy", accuracy, batch) for batch, _, accuracy in points])
 
+    @finished_first()
     def log_training(self, run_id: str, values: Values, seed: int, result: TrainedSeed) -> None:
         """Log what was trained from what, and what came out, but for the training curve."""
         from mlflow.entities import Dataset, DatasetInput
 
         params = {f"{section}.{key}": v for section in ("data", "model", "train") for key, v in values[section].items()}
         params |= {"variant": values["variant"]["name"], "seed": seed}
-        source, profile = json.dumps({"uri": "data/train"}), json.dumps(values["data"])
-        data = Dataset("planted_key", digest(values["data"]), "local", source, profile=profile)
+        where, what = '{"uri": "data/train"}', values["data"]
+        data = Dataset("planted_key", digest(what), "local", where, profile=json.dumps(what))
         self.client.log_inputs(run_id, [DatasetInput(data)])
-        metrics, tags = (
-            [("loss", result.loss, 0), ("accuracy", result.accuracy, 0)],
-            {"weights_hash": result.weights_hash()},
-        )
-        self.log(run_id, metrics, params, tags)
+        metrics = [("loss", result.loss, 0), ("accuracy", result.accuracy, 0)]
+        self.log(run_id, metrics, params, {"weights_hash": result.weights_hash()})
         self._log_model(run_id, values, result)  # last: it marks the run as FINISHED
 
     def _log_model(self, run_id: str, values: Values, result: TrainedSeed) -> None:
@@ -124,8 +129,8 @@ class Tracker:
 
         lines = [f"{step},{weight:.9g}" for step, weight in enumerate(result.vector)]
         self.client.log_text(run_id, "\n".join(["step,attention", *lines, ""]), "attention/vector.csv")
-        figure = figures.attention([(title, result.vector[None], result.key)])
-        self.client.log_figure(run_id, figure, "attention/vector.png")
+        drawn = figures.attention([(title, result.vector[None], result.key)])
+        self.client.log_figure(run_id, drawn, "attention/vector.png")
         metrics = [("attention", float(weight), step) for step, weight in enumerate(result.vector)]
         metrics += [(name, value, 0) for name, value in result.measures.items() if not isnan(value)]
         params, tags = {"probe.samples": values["probe"]["samples"]}, {"attention_hash": result.attention_hash()}
@@ -141,9 +146,10 @@ class Tracker:
         for name, figure in gallery.draw(folder).items():
             self.client.log_figure(run_id, figure, name)
         note = f"Logged from commit {_git_commit()} by Python {platform.python_version()} on {platform.platform()}."
-        text = page.with_note((folder / "report.html").read_text(encoding="utf-8"), note)
-        self.client.log_text(run_id, text, "report.html")
+        html = (folder / "report.html").read_text(encoding="utf-8")
+        self.client.log_text(run_id, page.with_note(html, note), "report.html")
 
+    @finished_first()
     def log(
         self,
         run_id: str,
@@ -162,25 +168,19 @@ class Tracker:
         words = [Param(name, str(value)) for name, value in (params or {}).items()]
         self.client.log_batch(run_id, last, words, [RunTag(name, value) for name, value in (tags or {}).items()])
 
+    @finished_first()
     def close_left_open(self) -> None:
         """Mark runs as KILLED whose process ended without doing so."""
         for run in self.client.search_runs([self.experiment_id], "attributes.status = 'RUNNING'"):
             if not runtime.is_running(run.data.tags.get("process", "")):
-                self.client.set_terminated(run.info.run_id, "KILLED")
-
-    def serve(self, port: int) -> NoReturn:
-        """Become MLflow's server, on 127.0.0.1."""
-        words = ["--backend-store-uri", self.uri, "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-        words += ["--uvicorn-opts", "--log-level warning"]
-        os.execv(sys.executable, [sys.executable, "-m", "mlflow", "server", *words])
+                self._end(run.info.run_id, "KILLED")
 
 
 @cache
 def tracker_of(settings: Tracking) -> Tracker | None:
     """Return the process's tracker for these settings, or none if they turn tracking off.
 
-    Raises:
-        UserError: if MLflow cannot work there.
+    A `UserError` says why MLflow cannot work there.
     """
     if not settings.uri:
         return None
@@ -190,8 +190,8 @@ def tracker_of(settings: Tracking) -> Tracker | None:
     try:
         return Tracker(settings)
     except (MlflowException, SQLAlchemyError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"tracking.uri is {settings.uri}: MLflow cannot use it ({reason}).") from error
+        why = str(error).splitlines()[0]
+        raise UserError(f"tracking.uri is {settings.uri}: MLflow cannot use it ({why}).") from error
 
 
 @cache

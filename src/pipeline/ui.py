@@ -1,8 +1,11 @@
 """Fill in what MLflow lacks from the result files, then serve its UI on 127.0.0.1. `python -m pipeline.ui`"""
 
 import json
+import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NoReturn
 
 from pipeline import storage, tracking
 from pipeline.command import command
@@ -37,6 +40,13 @@ def _found(pattern: str) -> Iterator[tuple[Values, Path]]:
                 yield json.loads(path.read_text(encoding="utf-8")), path.parent
 
 
+def serve(store: str, port: int) -> NoReturn:
+    """Become MLflow's server of a store, on 127.0.0.1."""
+    words = ["--backend-store-uri", store, "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    words += ["--uvicorn-opts", "--log-level warning"]
+    os.execv(sys.executable, [sys.executable, "-m", "mlflow", "server", *words])
+
+
 def stage(config: Config) -> None:
     """Fill in, then serve until Ctrl-C."""
     tracker = tracker_of(config.tracking)
@@ -44,7 +54,7 @@ def stage(config: Config) -> None:
         raise UserError("tracking is off: there are no runs to show; leave out tracking=off.")
     print(f"{fill(config)} runs added from the result files.")
     print(f"MLflow UI: http://127.0.0.1:{config.port} (Ctrl-C ends it)", flush=True)
-    tracker.serve(config.port)
+    serve(tracker.uri, config.port)
 
 
 main = command(stage)

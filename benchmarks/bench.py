@@ -1,0 +1,200 @@
+"""Measure what the study costs, against other ways to do it. `make bench`, or `python benchmarks/bench.py PART …`
+
+Every part writes results/PART.json, and all of them together results.md and growth.png. Ways that are compared run
+alternately in each round: the machine is noisy, so that ratios count, and medians over the rounds.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import psutil
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent
+RESULTS = HERE / "results"
+VARIANTS = ("before_shared", "before_unshared", "after_shared", "after_unshared")
+YARDSTICKS = ROOT / ".venv-yardsticks/bin/python"  # PyTorch and JAX, see the Makefile
+
+
+def run(*words, root=ROOT, code=0):
+    """Run a command; return its seconds, the largest resident memory of one of its processes (MB) and what it said."""
+    env = {**os.environ, "PROJECT_ROOT": str(root), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    start = time.perf_counter()
+    process = subprocess.Popen(words, cwd=root, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    peak, done = [0.0], threading.Event()
+    watch = threading.Thread(target=_watch, args=(process.pid, peak, done))
+    watch.start()
+    out, error = process.communicate()
+    seconds = time.perf_counter() - start
+    done.set()
+    watch.join()
+    if process.returncode != code:
+        raise SystemExit(f"{' '.join(map(str, words))} ended with {process.returncode}:\n{error[-3000:]}")
+    return seconds, peak[0], out
+
+
+def _watch(pid, peak, done):
+    while not done.wait(0.1):
+        try:
+            main = psutil.Process(pid)
+            for process in (main, *main.children(recursive=True)):
+                peak[0] = max(peak[0], process.memory_info().rss / 2**20)
+        except psutil.Error:
+            continue
+
+
+class Scratch:
+    """A project of its own, with the code of this one; `with` removes it."""
+
+    def __enter__(self):
+        self.folder = tempfile.TemporaryDirectory(dir=ROOT, prefix=".bench-")
+        self.root = Path(self.folder.name)
+        shutil.copytree(ROOT / "conf", self.root / "conf")
+        for name in ("params.yaml", "dvc.yaml"):
+            shutil.copy(ROOT / name, self.root / name)
+        return self
+
+    def __exit__(self, *_):
+        self.folder.cleanup()
+
+    def stage(self, name, *words):
+        return run(sys.executable, "-m", f"pipeline.{name}", *words, root=self.root)
+
+    def forget_runs(self):
+        shutil.rmtree(self.root / "mlruns", ignore_errors=True)
+
+
+def say(*words):
+    print(time.strftime("%H:%M:%S"), *words, flush=True)
+
+
+def article(rounds):
+    """Wall time for a (variant, seed): the article's script, a process for each, against train + analyze of ten."""
+    rows = []
+    with Scratch() as scratch:
+        data = scratch.stage("dataset")[0] / 40  # one data set serves four variants of ten seeds
+        for number in range(rounds):
+            scratch.forget_runs()
+            for variant in VARIANTS:
+                theirs = run(sys.executable, HERE / "article.py", *variant.split("_"), "--seed", str(number))[0]
+                ours = sum(scratch.stage(stage, f"+variant={variant}")[0] for stage in ("train", "analyze")) / 10 + data
+                rows.append({"variant": variant, "article": theirs, "ours": ours})
+                say(f"{variant}: article {theirs:.1f} s, ours {ours:.1f} s, ratio {theirs / ours:.1f}")
+    return rows
+
+
+def epoch(rounds):
+    """Seconds of an epoch on two cores: plain Keras in two threads; the others in two processes of one thread."""
+    rows = []
+    for _ in range(rounds):
+        for placement in ("before", "after"):
+            row = {"placement": placement}
+            for engine in ("ours", "keras", "torch", "jax"):
+                row[engine] = _epoch(engine, placement)
+            rows.append(row)
+            say(", ".join(f"{name} {value:.2f}" if name != "placement" else value for name, value in row.items()))
+    return rows
+
+
+def _epoch(engine, placement):
+    python = YARDSTICKS if engine in ("torch", "jax") else sys.executable
+    words = [str(python), str(HERE / "epoch.py"), engine, placement]
+    cores = [[]] if engine == "keras" else [["--core", str(core)] for core in range(2)]
+    running = [
+        subprocess.Popen([*words, *core], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        for core in cores
+    ]
+    seconds = [float(process.communicate()[0].split()[-1]) for process in running]
+    return sum(seconds) / len(seconds) / len(cores)
+
+
+def limit(rounds):
+    """Rate of the matrix products at the shapes of the LSTM, on one core, and the share of it that training reaches."""
+    words = [sys.executable, str(HERE / "limit.py")]
+    return [json.loads(run(*words)[2].splitlines()[-1]) for _ in range(rounds)]
+
+
+GROWTH = {
+    "samples": [("data.samples", n, "1") for n in (30_000, 300_000, 3_000_000, 30_000_000)],
+    "seeds": [("seeds", n, "2") for n in (1, 4, 16, 64)],
+    "time steps": [("data.time_steps", n, "1") for n in (20, 100, 500)],
+    "workers": [("workers", n, str(n)) for n in (1, 2)],
+}
+
+
+def growth(rounds):
+    """Wall time and peak memory of one process, generation of the data and training, over the size of the study."""
+    rows = []
+    for axis, points in GROWTH.items():
+        for name, size, workers in points:
+            values = {"data.samples": 300_000 if axis in ("samples", "workers") else 30_000, "seeds": [0]}
+            values |= {"workers": workers, "tracking": "off"}
+            values |= {"seeds": list(range(8))} if axis == "workers" else {}
+            values[name] = list(range(size)) if name == "seeds" else size
+            if name == "data.samples":
+                values["train.log_every"] = max(64, size * 9 // 10 // 64 // 64)
+            words = [f"{key}={str(value).replace(' ', '')}" for key, value in values.items()]
+            with Scratch() as scratch:
+                made = scratch.stage("dataset", *words)
+                trained = scratch.stage("train", "+variant=after_unshared", *words)
+            rows.append(
+                {
+                    "axis": axis,
+                    "size": size,
+                    "dataset_s": made[0],
+                    "train_s": trained[0],
+                    "memory_mb": max(made[1], trained[1]),
+                }
+            )
+            say(f"{axis} {size}: data {made[0]:.1f} s, training {trained[0]:.1f} s, {rows[-1]['memory_mb']:.0f} MB")
+    del rounds  # the largest takes a quarter of an hour
+    return rows
+
+
+def around(rounds):
+    """Seconds of what is not training."""
+    rows = []
+    for _ in range(rounds):
+        row = {"--help": run(sys.executable, "-m", "pipeline.train", "--help")[0]}
+        row["an error in a value"] = run(sys.executable, "-m", "pipeline.train", "train.epochs=0", code=1)[0]
+        row["dvc repro with nothing to do"] = run("dvc", "repro")[0]
+        small = ["data.samples=1300", "seeds=[0]", "workers=1"]
+        with Scratch() as scratch:
+            scratch.stage("dataset", *small)
+            row["a training stage of 18 batches"] = scratch.stage("train", "+variant=after_shared", *small)[0]
+            scratch.stage("dataset")
+            row["training ten seeds, tracked"] = scratch.stage("train", "+variant=after_shared")[0]
+            row["training ten seeds, not tracked"] = scratch.stage("train", "+variant=after_shared", "tracking=off")[0]
+        rows.append(row)
+        say(", ".join(f"{name} {seconds:.2f}" for name, seconds in row.items()))
+    return rows
+
+
+PARTS = {part.__name__: part for part in (article, epoch, limit, growth, around)}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], help="all, if none is named")
+    parser.add_argument("--rounds", type=int, default=3)
+    words = parser.parse_args()
+    RESULTS.mkdir(exist_ok=True)
+    for name in words.parts or PARTS:
+        say(f"== {name}: {PARTS[name].__doc__}")
+        rows = PARTS[name](words.rounds)
+        (RESULTS / f"{name}.json").write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+    import report
+
+    print(f"Results are in {report.write(RESULTS, HERE / 'results.md').relative_to(ROOT)}.")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,126 @@
+"""Put results/*.json together as results.md and growth.png."""
+
+import json
+import os
+import platform
+from statistics import median
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+TITLES = {
+    "article": "Against the article's script",
+    "epoch": "Against other ways to train an epoch",
+    "limit": "Against the limit",
+    "growth": "Growth",
+    "around": "Around the work",
+}
+
+
+def table(header, rows):
+    return "\n".join(f"| {' | '.join(map(str, line))} |" for line in (header, ["---"] * len(header), *rows))
+
+
+def spread(values, digits=2):
+    """Return median and range."""
+    middle = f"{median(values):.{digits}f}"
+    return middle if len(values) == 1 else f"{middle} ({min(values):.{digits}f} to {max(values):.{digits}f})"
+
+
+def article(rows):
+    lines = []
+    for variant in dict.fromkeys(row["variant"] for row in rows):
+        own = [row for row in rows if row["variant"] == variant]
+        theirs, ours = ([row[name] for row in own] for name in ("article", "ours"))
+        ratios = [a / b for a, b in zip(theirs, ours, strict=True)]
+        lines.append([variant, spread(theirs, 1), spread(ours, 1), f"**{spread(ratios, 1)}**"])
+    return (
+        f"Seconds for one variant and seed, n = 300,000, everything included; {len(own)} rounds. *Article*: its "
+        "script ported to today's Keras, one process a run, attention read one sample at a time. *Here*: `train` and "
+        "`analyze` of ten seeds, logging to MLflow included, and the share of making the data, over ten.\n\n"
+        + table(["variant", "article", "here", "times faster"], lines)
+    )
+
+
+def epoch(rows):
+    lines = []
+    for placement in dict.fromkeys(row["placement"] for row in rows):
+        own = [row for row in rows if row["placement"] == placement]
+        lines.append([placement, *(spread([row[name] for row in own]) for name in ("ours", "keras", "torch", "jax"))])
+        ratios = ([row[name] / row["ours"] for row in own] for name in ("keras", "torch", "jax"))
+        lines.append([f"{placement}: times ours", "1", *(f"**{spread(ratio)}**" for ratio in ratios)])
+    return (
+        "Seconds for an epoch of 270,000 samples on two cores, compiled before: plain `fit` in two threads, the others "
+        "in two processes of one thread, two epochs at a time, their time halved.\n\n"
+        + table(["attention", "here", "Keras, plain fit", "PyTorch, nn.LSTM", "JAX, lax.scan"], lines)
+    )
+
+
+def limit(rows):
+    lines = []
+    for placement in ("before", "after"):
+        own = [row[placement] for row in rows]
+        columns = [spread([row[name] for row in own]) for name in ("mflop", "step_ms", "gflops", "share")]
+        lines.append([placement, *columns])
+    header = ["attention", "MFLOP of a step", "ms for a step", "GFLOP/s of such products", "share of the limit"]
+    return (
+        "The limit: the matrix products of a training step at the rate at which one core multiplies matrices of the "
+        "LSTM's shapes, one after the other, in a program compiled by XLA.\n\n" + table(header, lines)
+    )
+
+
+def growth(rows):
+    header = ["", "size", "making the data, s", "training, s", "largest process, MB"]
+    lines = [
+        [row["axis"], f"{row['size']:,}", f"{row['dataset_s']:.1f}", f"{row['train_s']:.1f}", f"{row['memory_mb']:.0f}"]
+        for row in rows
+    ]
+    return (
+        "One run each of `dataset` and `train` (after_unshared): samples with one seed and one process, seeds and time "
+        "steps at n = 30,000, workers with eight seeds at n = 300,000.\n\n"
+        + table(header, lines)
+        + "\n\n![Wall time and memory over samples, seeds and time steps](growth.png)"
+    )
+
+
+def around(rows):
+    lines = [[name, spread([row[name] for row in rows])] for name in rows[0]]
+    tracked, free = (median([row[f"training ten seeds, {word}tracked"] for row in rows]) for word in ("", "not "))
+    lines.append(["share of tracking in training", f"{(tracked - free) / tracked:.0%}"])
+    return table(["what", "seconds"], lines)
+
+
+def draw_growth(rows, path):
+    """Draw wall time and memory over the size of the study, both axes logarithmic."""
+    figure = Figure(figsize=(10, 4.6), dpi=144, layout="constrained")
+    FigureCanvasAgg(figure)
+    names = [name for name in dict.fromkeys(row["axis"] for row in rows) if name != "workers"]
+    axes = figure.subplots(2, len(names), sharex="col", sharey="row", squeeze=False)
+    for (upper, lower), name in zip(axes.T, names, strict=True):
+        own = [row for row in rows if row["axis"] == name]
+        sizes = [row["size"] for row in own]
+        upper.loglog(sizes, [row["train_s"] for row in own], "o-", color="#D55E00", label="training")
+        upper.loglog(sizes, [row["dataset_s"] for row in own], "s--", color="#56B4E9", label="making the data")
+        lower.loglog(sizes, [row["memory_mb"] for row in own], "o-", color="#000000")
+        lower.set_xlabel(name)
+        lower.set_ylim(100, 10_000)
+    axes[0, 0].set_ylabel("wall time, s")
+    axes[1, 0].set_ylabel("largest process, MB")
+    axes[0, 0].legend(frameon=False)
+    figure.savefig(path, metadata={"Software": None})
+
+
+def write(results, path):
+    """Write results.md, and growth.png beside it; return its path."""
+    found = {name: results / f"{name}.json" for name in TITLES}
+    rows = {name: json.loads(file.read_text(encoding="utf-8")) for name, file in found.items() if file.exists()}
+    head = (
+        "# What the study costs\n\nMade by `make bench`. Medians, with the range over the rounds: the machine is "
+        f"noisy, so that ratios count.\n\nMeasured on {os.cpu_count()} cores ({platform.machine()}), Python "
+        f"{platform.python_version()}."
+    )
+    parts = [head, *(f"## {TITLES[name]}\n\n{globals()[name](own)}" for name, own in rows.items())]
+    path.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+    if "growth" in rows:
+        draw_growth(rows["growth"], path.parent / "growth.png")
+    return path
