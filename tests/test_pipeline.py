@@ -55,14 +55,23 @@ def test_forced_anew_the_bytes_are_the_same(project):
     assert project.run("git", "status", "--porcelain").stdout == ""
 
 
-def test_an_experiment_with_another_probe_retrains_nothing_and_shows(restored):
-    out = restored.run("dvc", "exp", "run", "-n", "smaller", "-S", "probe.samples=30").stdout
-    assert restored.ran(out) == ["dataset", *ANALYSES, "compare"]
+def test_an_experiment_runs_what_it_touches_and_shows(restored):
+    out = restored.run("dvc", "exp", "run", "-n", "wider", "-S", "compare.confidence=0.99").stdout
+    assert restored.ran(out) == ["compare"]
     shown = list(csv.DictReader(restored.run("dvc", "exp", "show", "--csv").stdout.splitlines()))
-    smaller = next(row for row in shown if row["Experiment"] == "smaller")
-    assert smaller["probe.samples"] == "30"
-    assert 0 <= float(smaller[f"{AFTER}.key_mass"]) <= 1
-    assert "probe.samples" in restored.run("dvc", "params", "diff").stdout
+    wider = next(row for row in shown if row["Experiment"] == "wider")
+    assert wider["compare.confidence"] == "0.99"
+    assert 0 <= float(wider[f"{AFTER}.key_mass"]) <= 1
+    assert "compare.confidence" in restored.run("dvc", "params", "diff").stdout
+
+
+def test_another_probe_retrains_nothing(restored):
+    restored.change({"probe": {"samples": 30}})
+    assert restored.repro("dataset") == ["dataset"]
+    status = restored.run("dvc", "status").stdout
+    assert all(stage in status for stage in ANALYSES)
+    assert "train@" not in status
+    assert "controls" not in status
 
 
 def test_other_training_makes_no_data_anew(restored):
