@@ -14,7 +14,7 @@ from pipeline.storage import read_rows
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "src/pipeline"
 # They refuse values, show results or track them, and never make them: a change to them reruns nothing.
-WITHOUT_RESULTS = {"command", "interrupt", "ranges", "tracking", "tracker", "terminal", "ui"}
+WITHOUT_RESULTS = {"command", "interrupt", "provenance", "ranges", "tracking", "tracker", "terminal", "ui"}
 
 
 def imports(module):

@@ -5,12 +5,17 @@ import shutil
 import signal
 import socket
 import sqlite3
+import threading
 import time
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
+
+from pipeline.config import Tracking
+from pipeline.tracker import Tracker
 
 pytestmark = pytest.mark.slow
 
@@ -88,6 +93,25 @@ def test_the_logged_model_is_the_trained_one(project):
         np.testing.assert_array_equal(model.get_layer("attention").kernel, weights["attention/kernel"])
     signature = mlflow.models.get_model_info(f"models:/{model_id}").signature
     assert signature.inputs.inputs[0].shape == (-1, 6, 2)
+
+
+def test_several_that_log_the_same_new_data_at_once_all_succeed(tmp_path):
+    """MLflow looks whether it knows a data set, and then adds it: of two at once, one is refused."""
+    tracker = Tracker(Tracking(f"sqlite:///{tmp_path}/mlflow.db", str(tmp_path), "attention"))
+    ready = threading.Barrier(8)
+
+    def log(number):
+        from mlflow.entities import Dataset, DatasetInput
+
+        with tracker.run(f"run {number}", {}) as run_id:
+            ready.wait()
+            tracker._log_dataset(run_id, DatasetInput(Dataset("planted_key", "digest", "local", "{}")))
+        return tracker.client.get_run(run_id)
+
+    with ThreadPoolExecutor(8) as pool:
+        runs = list(pool.map(log, range(8)))
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    assert {run.inputs.dataset_inputs[0].dataset.digest for run in runs} == {"digest"}
 
 
 def stored(project):

@@ -2,25 +2,23 @@
 
 import json
 import logging
-import platform
-import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from importlib.metadata import version
 from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline import runtime
+from pipeline import provenance, runtime
 from pipeline.config import ROOT, Data, Model, Tracking, UserError, Variant, digest
 from pipeline.interrupt import finished_first
 from pipeline.results import AttendedSeed, Point, TrainedSeed
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import Run
+    from mlflow.entities import DatasetInput, Run
 
 Values = dict[str, Any]  # sections of the configuration, as params.json of a result holds them
 
@@ -28,9 +26,8 @@ Values = dict[str, Any]  # sections of the configuration, as params.json of a re
 class Tracker:
     """MLflow at the place that a file of conf/tracking/ names.
 
-    Args:
-        settings: where; paths in it are relative to the project's root. Database and experiment are made if need be:
-            make a tracker before starting processes that make theirs.
+    Paths in its settings are relative to the project's root. Database and experiment are made if need be: make a tracker
+    before starting processes that make theirs.
     """
 
     def __init__(self, settings: Tracking) -> None:
@@ -63,7 +60,7 @@ class Tracker:
     @contextmanager
     def run(self, name: str, tags: dict[str, str]) -> Iterator[str]:
         """Start a run and yield its id; the block's end marks it as FINISHED, an error as FAILED, Ctrl-C as KILLED."""
-        tags = {**tags, "git_commit": _git_commit(), "process": runtime.process_identity()}
+        tags = {**tags, "git_commit": provenance.git_commit(), "process": runtime.process_identity()}
         run_id = ""
         try:
             with finished_first():
@@ -98,10 +95,20 @@ class Tracker:
         params |= {"variant": values["variant"]["name"], "seed": seed}
         where, what = '{"uri": "data/train"}', values["data"]
         data = Dataset("planted_key", digest(what), "local", where, profile=json.dumps(what))
-        self.client.log_inputs(run_id, [DatasetInput(data)])
+        self._log_dataset(run_id, DatasetInput(data))
         metrics = [("loss", result.loss, 0), ("accuracy", result.accuracy, 0)]
         self.log(run_id, metrics, params, {"weights_hash": result.weights_hash()})
         self._log_model(run_id, values, result)  # last: it marks the run as FINISHED
+
+    def _log_dataset(self, run_id: str, data: "DatasetInput") -> None:
+        """Log what was trained on; again if another process was at making the same entry, which MLflow refuses."""
+        from mlflow.exceptions import MlflowException
+
+        for pause in (0.1, 1.0, 5.0):
+            with suppress(MlflowException):
+                return self.client.log_inputs(run_id, [data])
+            time.sleep(pause)
+        return self.client.log_inputs(run_id, [data])
 
     def _log_model(self, run_id: str, values: Values, result: TrainedSeed) -> None:
         runtime.import_tensorflow()
@@ -145,9 +152,8 @@ class Tracker:
             self.client.log_artifact(run_id, str(path), None if place == "." else place)
         for name, figure in gallery.draw(folder).items():
             self.client.log_figure(run_id, figure, name)
-        note = f"Logged from commit {_git_commit()} by Python {platform.python_version()} on {platform.platform()}."
         html = (folder / "report.html").read_text(encoding="utf-8")
-        self.client.log_text(run_id, page.with_note(html, note), "report.html")
+        self.client.log_text(run_id, page.with_note(html, provenance.note()), "report.html")
 
     @finished_first()
     def log(
@@ -192,9 +198,3 @@ def tracker_of(settings: Tracking) -> Tracker | None:
     except (MlflowException, SQLAlchemyError) as error:
         why = str(error).splitlines()[0]
         raise UserError(f"tracking.uri is {settings.uri}: MLflow cannot use it ({why}).") from error
-
-
-@cache
-def _git_commit() -> str:
-    found = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False)
-    return found.stdout.strip() or "none"
