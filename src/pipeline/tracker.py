@@ -26,7 +26,7 @@ Values = dict[str, Any]  # sections of the configuration, as params.json of a re
 class Tracker:
     """MLflow at the place that a file of conf/tracking/ names.
 
-    Paths in its settings are relative to the project's root. Database and experiment are made if need be: make a tracker
+    Paths in its settings are relative to the project's root. Database and experiment are made if need be: make one
     before starting processes that make theirs.
     """
 
