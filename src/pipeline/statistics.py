@@ -66,8 +66,14 @@ def sign_flip_test(differences: ArrayLike, rng: Generator, resamples: int = 100_
     """
     d = np.asarray(differences, np.float64)
     n = 2 ** len(d) if len(d) <= EXACT_PAIRS else resamples
+    scale = np.abs(d).max() or 1.0
+
+    def mean(values: NDArray[np.float64], axis: int = -1) -> NDArray[np.float64]:
+        """Return the mean, rounded so that patterns of signs with the same sum tie in spite of rounding errors."""
+        return np.asarray(np.round(values.mean(axis=axis) / scale, 12))
+
     result = stats.permutation_test(
-        (d,), np.mean, permutation_type="samples", vectorized=True, n_resamples=n, batch=50_000, rng=rng
+        (d,), mean, permutation_type="samples", vectorized=True, n_resamples=n, batch=50_000, rng=rng
     )
     return float(np.asarray(result.pvalue))
 
