@@ -116,7 +116,8 @@ def write(results, path):
     rows = {name: json.loads(file.read_text(encoding="utf-8")) for name, file in found.items() if file.exists()}
     head = (
         "# What the study costs\n\nMade by `make bench`. Medians, with the range over the rounds: the machine is "
-        f"noisy, so that ratios count.\n\nMeasured on {os.cpu_count()} cores ({platform.machine()}), Python "
+        "noisy, so that ratios count. A number without a range is from one round.\n\n"
+        f"Measured on {os.cpu_count()} cores ({platform.machine()}), Python "
         f"{platform.python_version()}."
     )
     parts = [head, *(f"## {TITLES[name]}\n\n{globals()[name](own)}" for name, own in rows.items())]
