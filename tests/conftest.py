@@ -11,7 +11,10 @@ from pathlib import Path
 
 import pytest
 import yaml
+from hypothesis import settings
 
+settings.register_profile("untimed", deadline=None)  # a slow machine is no failure
+settings.load_profile("untimed")
 REPOSITORY = Path(__file__).resolve().parents[1]
 SMALL = {
     "seeds": [0, 7],
