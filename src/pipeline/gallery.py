@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from pipeline import figures
 from pipeline.evidence import ONE_FEATURE
 from pipeline.storage import read_rows
+from pipeline.tables import Row
 
 
 def draw(folder: Path) -> dict[str, Figure]:
@@ -31,21 +32,21 @@ def draw(folder: Path) -> dict[str, Figure]:
     return {f"figures/{name}.png": figure for name, figure in drawn.items()}
 
 
-def _table(path: Path, names: tuple[str, str, str]) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]:
-    """Return a long table as values (rows, columns), and the names of rows and columns, each in their order."""
-    rows = read_rows(path)
+def _table(rows: list[Row], names: tuple[str, str, str]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Return a long table as values (rows, columns), and the names of the rows, each in their order."""
     first, second = (list(dict.fromkeys(row[name] for row in rows)) for name in names[:2])
     values = np.array([row[names[2]] for row in rows], np.float64).reshape(len(first), len(second))
-    return values, np.array(first), np.array(second)
+    return values, np.array(first)
 
 
 def _panel(folder: Path, name: str) -> figures.Panel:
-    vectors, _, _ = _table(folder / f"{name}.csv", ("seed", "step", "attention"))
-    keys, _, _ = _table(folder / f"{name}.csv", ("seed", "step", "key"))
+    rows = read_rows(folder / f"{name}.csv")
+    vectors, _ = _table(rows, ("seed", "step", "attention"))
+    keys, _ = _table(rows, ("seed", "step", "key"))
     return name, vectors, keys[0]
 
 
 def _course(folder: Path, name: str) -> figures.Course:
-    attention, batches, _ = _table(folder / "heatmap" / f"{name}.csv", ("batch", "step", "attention"))
-    masses, _, _ = _table(folder / "learning" / f"{name}.csv", ("seed", "batch", "key_mass"))
+    attention, batches = _table(read_rows(folder / "heatmap" / f"{name}.csv"), ("batch", "step", "attention"))
+    masses, _ = _table(read_rows(folder / "learning" / f"{name}.csv"), ("seed", "batch", "key_mass"))
     return name, batches, attention, masses

@@ -50,11 +50,14 @@ def run_rows(results: list[VariantResult], limits: Thresholds) -> list[Row]:
     """Return a row for each (variant, seed): verdict, held-out loss and accuracy, mean vector's peak, every measure."""
     rows = []
     for result in results:
-        variant = result.variant
         for seed, trained in result.trained.items():
-            row: Row = {"variant": variant.name, "placement": variant.placement, "sharing": variant.sharing}
-            rows.append(row | {"seed": seed} | _judged(trained.loss, trained.accuracy, result.attended[seed], limits))
+            judged = _judged(trained.loss, trained.accuracy, result.attended[seed], limits)
+            rows.append(_named(result.variant, seed) | judged)
     return rows
+
+
+def _named(variant: Variant, seed: int) -> Row:
+    return {"variant": variant.name, "placement": variant.placement, "sharing": variant.sharing, "seed": seed}
 
 
 def _judged(loss: float, accuracy: float, attended: AttendedSeed, limits: Thresholds) -> Row:
@@ -66,9 +69,7 @@ def _judged(loss: float, accuracy: float, attended: AttendedSeed, limits: Thresh
 def control_rows(controls: list[ControlRun], limits: Thresholds) -> list[Row]:
     """Return a row for each run of a control, told like those of the study."""
     return [
-        {"control": run.control, "variant": run.variant.name, "placement": run.variant.placement}
-        | {"sharing": run.variant.sharing, "seed": run.seed}
-        | _judged(run.loss, run.accuracy, run.attended, limits)
+        {"control": run.control} | _named(run.variant, run.seed) | _judged(run.loss, run.accuracy, run.attended, limits)
         for run in controls
     ]
 
