@@ -36,8 +36,7 @@ class Tracker:
         for name in ("mlflow", "alembic"):
             logging.getLogger(name).setLevel(logging.WARNING)
         uri = str(settings.uri)
-        if uri.startswith("sqlite:///"):
-            path = ROOT / uri.removeprefix("sqlite:///")
+        if path := settings.database:
             path.parent.mkdir(parents=True, exist_ok=True)
             uri = f"sqlite:///{path.as_posix()}"
         mlflow.set_tracking_uri(uri)
@@ -190,8 +189,10 @@ def tracker_of(settings: Tracking) -> Tracker | None:
     """
     if not settings.uri:
         return None
-    from mlflow.exceptions import MlflowException
-    from sqlalchemy.exc import SQLAlchemyError
+    with runtime.importing():
+        import mlflow.store.tracking.sqlalchemy_store  # which MLflow would import when first used
+        from mlflow.exceptions import MlflowException
+        from sqlalchemy.exc import SQLAlchemyError
 
     try:
         return Tracker(settings)

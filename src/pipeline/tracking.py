@@ -6,8 +6,9 @@ was made from), `weights_hash` and `attention_hash` (what came out), and one for
 
 import hashlib
 import json
+import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from pipeline.config import Tracking, digest
@@ -16,49 +17,70 @@ from pipeline.tracker import Tracker, Values, tracker_of
 
 
 class LiveRun:
-    """A run that is filled while its seed trains; without a tracker it does nothing."""
+    """A run that is filled while its seed trains; without a run of its own it only sees to it that there is one."""
 
     def __init__(self, tracker: Tracker | None, run_id: str, values: Values, seed: int) -> None:
         self.tracker, self.run_id, self.values, self.seed = tracker, run_id, values, seed
 
     def log_curve(self, points: list[Point]) -> None:
         """Log new points of the training curve."""
-        if self.tracker:
+        if self.tracker and self.run_id:
             self.tracker.log_curve(self.run_id, points)
 
     def finish(self, result: TrainedSeed) -> None:
         """Log the result; a run that another process finished meanwhile with the same result makes way for it."""
-        if self.tracker:
-            if self.tracker.find(**_result_tags(self.values, self.seed, result)):
-                self.tracker.delete(self.run_id)
-            else:
-                self.tracker.log_training(self.run_id, self.values, self.seed, result)
+        if not self.tracker:
+            return
+        if not self.run_id:
+            _ensure_seed(self.tracker, self.values, self.seed, result, None)
+        elif self.tracker.find(**_result_tags(self.values, self.seed, result)):
+            self.tracker.delete(self.run_id)
+        else:
+            self.tracker.log_training(self.run_id, self.values, self.seed, result)
 
 
 @contextmanager
 def live(settings: Tracking, values: Values, seed: int) -> Iterator[LiveRun]:
-    """Yield the run under which a seed trains; one that does nothing if the same values have a FINISHED run."""
+    """Yield what a seed trains under: a run of its own, unless the same values have a FINISHED one."""
     tracker = tracker_of(settings)
     if tracker is None or tracker.find(config_hash=_config_hash(values, seed)):
-        yield LiveRun(None, "", values, seed)
+        yield LiveRun(tracker, "", values, seed)
     else:
         with tracker.run(*_name_and_tags(values, seed)) as run_id:
             yield LiveRun(tracker, run_id, values, seed)
 
 
-def prepare(settings: Tracking) -> None:
-    """Make database and experiment ready for worker processes, which would get in each other's way."""
+def connect(settings: Tracking) -> None:
+    """Get ready for a later use in this process: import MLflow, and make database and experiment if need be."""
     tracker_of(settings)
+
+
+def prepare(settings: Tracking) -> None:
+    """Get ready for worker processes, which would get in each other's way making database and experiment."""
+    if not _is_made(settings):
+        connect(settings)
+
+
+def _is_made(settings: Tracking) -> bool:
+    """Return whether a local database has the experiment; to ask MLflow would take seconds for its import."""
+    path = settings.database
+    with suppress(sqlite3.Error):
+        if path and path.exists():
+            with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as store:
+                found = store.execute("SELECT 1 FROM experiments WHERE name = ?", (settings.experiment,)).fetchone()
+                return found is not None
+    return False
 
 
 @contextmanager
 def none_left_open(settings: Tracking) -> Iterator[None]:
-    """Leave no run of a worker process RUNNING after the block."""
+    """Leave no run of a worker process RUNNING if the block fails or is interrupted."""
     try:
         yield
-    finally:
+    except BaseException:
         if tracker := tracker_of(settings):
             tracker.close_left_open()
+        raise
 
 
 def ensure(

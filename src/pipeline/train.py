@@ -181,7 +181,6 @@ def stage(config: Config) -> None:
         work, tasks = partial(_train_tracked, config, split, held_out), {seed: (seed,) for seed in config.seeds}
         trained = runtime.each(work, tasks, pool)
         write_training(folder, trained, split.sha256)
-    tracking.ensure(config.tracking, storage.values(config, "models"), trained)
     terminal.show_training(trained)
     terminal.show_where(storage.folder(config, "models"), config.tracking)
 
