@@ -110,14 +110,19 @@ def training_steps(classifier: keras.Model, optimizer: keras.Optimizer) -> Steps
     and returns the sums over these batches of binary cross-entropy (nats) and accuracy. One program for the whole
     group saves the start of one for each step, which takes half as long as the step itself.
     """
-    variables = classifier.trainable_variables
+    variables, others = classifier.trainable_variables, classifier.non_trainable_variables
 
     def train_group(x: tf.Tensor, y: tf.Tensor, count: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         def step(index: tf.Tensor, loss: tf.Tensor, accuracy: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+            # As values: the loop over the time steps would keep what it reads from a variable, once for each of them.
+            values, states = ([tf.convert_to_tensor(variable) for variable in part] for part in (variables, others))
             with tf.GradientTape() as tape:
-                p = classifier(x[index], training=True)
+                tape.watch(values)
+                p, states = classifier.stateless_call(values, states, x[index], training=True)
                 batch_loss = tf.reduce_mean(keras.losses.binary_crossentropy(y[index], p))
-            optimizer.apply(tape.gradient(batch_loss, variables), variables)
+            optimizer.apply(tape.gradient(batch_loss, values), variables)
+            for variable, state in zip(others, states, strict=True):
+                variable.assign(state)
             right = tf.cast((p > 0.5) == (y[index] > 0.5), tf.float32)
             return index + 1, loss + batch_loss, accuracy + tf.reduce_mean(right)
 

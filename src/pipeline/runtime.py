@@ -90,8 +90,7 @@ def import_tensorflow() -> None:
         return
     _keep_freed_memory()
     with quiet_start(), importing(), _hidden("matplotlib.pyplot", "sklearn"):
-        import tensorflow
-        import keras  # noqa: F401, I001
+        import keras  # noqa: F401 (and with it TensorFlow, its backend)
 
 
 class Pool(NamedTuple):

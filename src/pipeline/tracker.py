@@ -17,7 +17,6 @@ from pipeline.interrupt import finished_first
 from pipeline.results import AttendedSeed, Point, TrainedSeed
 
 if TYPE_CHECKING:
-    from mlflow import MlflowClient
     from mlflow.entities import DatasetInput, Run
 
 Values = dict[str, Any]  # sections of the configuration, as params.json of a result holds them
@@ -40,8 +39,7 @@ class Tracker:
             path.parent.mkdir(parents=True, exist_ok=True)
             uri = f"sqlite:///{path.as_posix()}"
         mlflow.set_tracking_uri(uri)
-        self.uri = uri
-        self.client: MlflowClient = mlflow.MlflowClient()
+        self.uri, self.client = uri, mlflow.MlflowClient()
         known = self.client.get_experiment_by_name(settings.experiment)
         self.experiment_id: str = known.experiment_id if known else self._create_experiment(settings)
 
@@ -190,8 +188,8 @@ def tracker_of(settings: Tracking) -> Tracker | None:
     if not settings.uri:
         return None
     with runtime.importing():
-        import mlflow.store.tracking.sqlalchemy_store  # which MLflow would import when first used
         from mlflow.exceptions import MlflowException
+        from mlflow.store.tracking import sqlalchemy_store  # noqa: F401 (MLflow would, when first used)
         from sqlalchemy.exc import SQLAlchemyError
 
     try:
