@@ -137,7 +137,7 @@ def growth(rounds):
         for name, size, workers in points:
             values = {"data.samples": 300_000 if axis in ("samples", "workers") else 30_000, "seeds": [0]}
             values |= {"workers": workers, "tracking": "off"}
-            values |= {"seeds": list(range(8))} if axis == "workers" else {}
+            values |= {"seeds": list(range(16))} if axis == "workers" else {}
             values[name] = list(range(size)) if name == "seeds" else size
             if name == "data.samples":
                 values["train.log_every"] = max(64, size * 9 // 10 // 64 // 64)
@@ -161,7 +161,7 @@ def growth(rounds):
 
 def around(rounds):
     """Seconds of what is not training."""
-    rows = []
+    rows, variant = [], "+variant=after_shared"
     for _ in range(rounds):
         row = {"--help": run(sys.executable, "-m", "pipeline.train", "--help")[0]}
         row["an error in a value"] = run(sys.executable, "-m", "pipeline.train", "train.epochs=0", code=1)[0]
@@ -169,10 +169,13 @@ def around(rounds):
         small = ["data.samples=1300", "seeds=[0]", "workers=1"]
         with Scratch() as scratch:
             scratch.stage("dataset", *small)
-            row["a training stage of 18 batches"] = scratch.stage("train", "+variant=after_shared", *small)[0]
+            scratch.stage("train", variant, *small, "seeds=[1]")  # makes the tracking store
+            row["training 18 batches, tracked"] = scratch.stage("train", variant, *small)[0]
+            row["training 18 batches, not tracked"] = scratch.stage("train", variant, *small, "tracking=off")[0]
             scratch.stage("dataset")
-            row["training ten seeds, tracked"] = scratch.stage("train", "+variant=after_shared")[0]
-            row["training ten seeds, not tracked"] = scratch.stage("train", "+variant=after_shared", "tracking=off")[0]
+            for name, words in (("not ", ["tracking=off"]), ("", [])):
+                for stage in ("train", "analyze"):
+                    row[f"{stage} of ten seeds, {name}tracked"] = scratch.stage(stage, variant, *words)[0]
         rows.append(row)
         say(", ".join(f"{name} {seconds:.2f}" for name, seconds in row.items()))
     return rows

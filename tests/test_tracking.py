@@ -1,5 +1,6 @@
 """What MLflow shows: one finished run for each result, filled in from the files, and none left running."""
 
+import json
 import os
 import shutil
 import signal
@@ -14,8 +15,10 @@ from pathlib import Path
 
 import pytest
 
+from pipeline import tracking
 from pipeline.config import Tracking
-from pipeline.tracker import Tracker
+from pipeline.results import read_training
+from pipeline.tracker import Tracker, tracker_of
 
 pytestmark = pytest.mark.slow
 
@@ -112,6 +115,33 @@ def test_several_that_log_the_same_new_data_at_once_all_succeed(tmp_path):
         runs = list(pool.map(log, range(8)))
     assert {run.info.status for run in runs} == {"FINISHED"}
     assert {run.inputs.dataset_inputs[0].dataset.digest for run in runs} == {"digest"}
+
+
+def test_a_store_is_made_once_and_then_taken_as_it_is(tmp_path):
+    settings = Tracking(f"sqlite:///{tmp_path}/mlflow.db", str(tmp_path), "attention")
+    assert not tracking._is_made(settings)
+    tracking.prepare(settings)
+    assert tracking._is_made(settings)
+    assert not tracking._is_made(Tracking(settings.uri, settings.artifacts, "another"))
+    (tmp_path / "mlflow.db").write_bytes(b"no database")
+    assert not tracking._is_made(settings)
+    assert not tracking._is_made(Tracking("http://127.0.0.1:1", None, "attention"))
+
+
+def test_another_result_of_the_same_values_gets_a_run_of_its_own(project, tmp_path):
+    """As after a change of the code: its seed trains without a live run, since there is a finished one."""
+    folder = project.root / "models/after_shared"
+    values, trained = json.loads((folder / "params.json").read_text("utf-8")), read_training(folder)[7]
+    settings = Tracking(f"sqlite:///{tmp_path}/mlflow.db", str(tmp_path), "attention")
+    other = trained._replace(weights={path: array + 1 for path, array in trained.weights.items()})
+    for result in (trained, trained, other, other):
+        with tracking.live(settings, values, 7) as run:
+            run.log_curve(result.curve)
+            run.finish(result)
+    runs = tracker_of(settings).find(variant="after_shared", seed="7")
+    assert {run.data.tags["weights_hash"] for run in runs} == {trained.weights_hash(), other.weights_hash()}
+    assert len(runs) == 2
+    assert all(run.data.metrics["train_loss"] == pytest.approx(trained.curve[-1][1]) for run in runs)
 
 
 def stored(project):

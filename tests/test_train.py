@@ -150,6 +150,19 @@ def test_training_steps_are_those_of_keras(split):
         np.testing.assert_allclose(models.get_weights(ours)[path], array, atol=1e-5)
 
 
+def test_a_process_compiles_a_variant_once_for_all_seeds(split, monkeypatch):
+    import keras
+
+    traced, loss = [], keras.losses.binary_crossentropy
+    monkeypatch.setattr(keras.losses, "binary_crossentropy", lambda *values: traced.append(values) or loss(*values))
+    train._compiled.cache_clear()
+    train.train_seed(study(), 1, split, split, lambda points: None)
+    once = len(traced)
+    train.train_seed(study(), 2, split, split, lambda points: None)
+    train._compiled.cache_clear()
+    assert len(traced) == once > 0
+
+
 def test_snapshots_go_from_the_initial_to_the_trained_weights(split):
     result = train.train_seed(study(), 3, split, split, lambda points: None)
     batches, kept = result.snapshots

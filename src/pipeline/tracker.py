@@ -41,7 +41,7 @@ class Tracker:
         mlflow.set_tracking_uri(uri)
         self.uri, self.client = uri, mlflow.MlflowClient()
         known = self.client.get_experiment_by_name(settings.experiment)
-        self.experiment_id: str = known.experiment_id if known else self._create_experiment(settings)
+        self.experiment_id = str(known.experiment_id if known else self._create_experiment(settings))
 
     def _create_experiment(self, settings: Tracking) -> str:
         location = (ROOT / settings.artifacts).as_uri() if settings.artifacts else None
@@ -181,10 +181,7 @@ class Tracker:
 
 @cache
 def tracker_of(settings: Tracking) -> Tracker | None:
-    """Return the process's tracker for these settings, or none if they turn tracking off.
-
-    A `UserError` says why MLflow cannot work there.
-    """
+    """Return the process's tracker, or none if tracking is turned off; a `UserError` says why MLflow cannot work."""
     if not settings.uri:
         return None
     with runtime.importing():
@@ -193,7 +190,9 @@ def tracker_of(settings: Tracking) -> Tracker | None:
         from sqlalchemy.exc import SQLAlchemyError
 
     try:
-        return Tracker(settings)
+        tracker = Tracker(settings)
+        tracker.close_left_open()  # what ended processes left
     except (MlflowException, SQLAlchemyError) as error:
         why = str(error).splitlines()[0]
         raise UserError(f"tracking.uri is {settings.uri}: MLflow cannot use it ({why}).") from error
+    return tracker

@@ -100,7 +100,6 @@ def ensure(
     tracker = tracker_of(settings)
     if tracker is None:
         return 0
-    tracker.close_left_open()
     return sum(_ensure_seed(tracker, values, s, r, attended[s] if attended else None) for s, r in trained.items())
 
 

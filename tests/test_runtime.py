@@ -1,0 +1,60 @@
+"""Worker processes, and how packages are imported in them."""
+
+import gc
+import os
+import sys
+import time
+
+import pytest
+
+from pipeline import runtime
+
+
+@pytest.mark.slow
+def test_workers_stay_however_much_memory_they_keep():
+    """joblib replaces a worker that has grown, and what it had imported and compiled is made anew."""
+
+    def keep_memory(number):
+        os.kept = [*getattr(os, "kept", []), b"x" * 400 * 2**20]
+        time.sleep(1.2)  # joblib looks once a second
+        return os.getpid()
+
+    tasks = {number: (number,) for number in range(6)}
+    processes = runtime.each(keep_memory, tasks, runtime.Pool(2, "test", "tasks"))
+    assert list(processes) == list(tasks)
+    assert len(set(processes.values())) == 2
+    assert os.getpid() not in processes.values()
+
+
+def test_matrices_are_multiplied_by_no_kernel_that_the_processor_chooses():
+    """XLA hands products of this size to YNNPACK, which has other kernels, and other roundings, for AVX-512."""
+    runtime.import_tensorflow()
+    import tensorflow as tf
+
+    product = tf.function(tf.matmul, jit_compile=True)
+    program = product.experimental_get_compiler_ir(tf.ones((64, 32)), tf.ones((32, 128)))("optimized_hlo")
+    assert "dot(" in program
+    assert "ynn" not in program
+
+
+def test_hidden_modules_are_not_found_and_then_found_again():
+    sys.modules.pop("wave", None)
+    with runtime._hidden("wave", "json"):
+        with pytest.raises(ImportError):
+            import wave
+        import json
+    import wave
+
+    assert json
+    assert wave
+
+
+def test_garbage_is_collected_again_after_an_import_that_fails():
+    def import_nothing():
+        with runtime.importing():
+            assert not gc.isenabled()
+            raise ImportError
+
+    with pytest.raises(ImportError):
+        import_nothing()
+    assert gc.isenabled()
