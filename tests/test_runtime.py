@@ -28,10 +28,9 @@ def test_workers_stay_however_much_memory_they_keep():
 
 def test_matrices_are_multiplied_by_no_kernel_that_the_processor_chooses():
     """XLA hands products of this size to YNNPACK, which has other kernels, and other roundings, for AVX-512."""
-    runtime.import_tensorflow()
-    import tensorflow as tf
+    from pipeline.models import tf
 
-    product = tf.function(tf.matmul, jit_compile=True)
+    product = tf.function(lambda a, b: a @ b, jit_compile=True)
     program = product.experimental_get_compiler_ir(tf.ones((64, 32)), tf.ones((32, 128)))("optimized_hlo")
     assert "dot(" in program
     assert "ynn" not in program

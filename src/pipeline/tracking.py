@@ -6,9 +6,8 @@ was made from), `weights_hash` and `attention_hash` (what came out), and one for
 
 import hashlib
 import json
-import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from pipeline.config import Tracking, digest
@@ -56,20 +55,11 @@ def connect(settings: Tracking) -> None:
 
 
 def prepare(settings: Tracking) -> None:
-    """Get ready for worker processes, which would get in each other's way making database and experiment."""
-    if not _is_made(settings):
-        connect(settings)
+    """Get ready for worker processes, which would get in each other's way making database and experiment.
 
-
-def _is_made(settings: Tracking) -> bool:
-    """Return whether a local database has the experiment; to ask MLflow would take seconds for its import."""
-    path = settings.database
-    with suppress(sqlite3.Error):
-        if path and path.exists():
-            with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as store:
-                found = store.execute("SELECT 1 FROM experiments WHERE name = ?", (settings.experiment,)).fetchone()
-                return found is not None
-    return False
+    And for closing their runs at once when they are interrupted.
+    """
+    connect(settings)
 
 
 @contextmanager
