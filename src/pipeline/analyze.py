@@ -84,7 +84,7 @@ def analyze_seed(config: Config, probe: Split, seed: int, trained: TrainedSeed) 
 def _prepare(config: Config) -> None:
     """Import what is needed later, while TensorFlow is imported by the workers."""
     import_module("pipeline.figures")
-    tracking.connect(config.tracking)
+    tracking.prepare(config.tracking)
 
 
 def stage(config: Config) -> None:

@@ -49,17 +49,13 @@ def live(settings: Tracking, values: Values, seed: int) -> Iterator[LiveRun]:
             yield LiveRun(tracker, run_id, values, seed)
 
 
-def connect(settings: Tracking) -> None:
-    """Get ready for a later use in this process: import MLflow, and make database and experiment if need be."""
-    tracker_of(settings)
-
-
 def prepare(settings: Tracking) -> None:
-    """Get ready for worker processes, which would get in each other's way making database and experiment.
+    """Get MLflow ready ahead of its use: import it, and make database and experiment if need be.
 
-    And for closing their runs at once when they are interrupted.
+    Before worker processes do so, which would get in each other's way, and before an interrupt, after which their runs
+    are to be closed at once.
     """
-    connect(settings)
+    tracker_of(settings)
 
 
 @contextmanager
