@@ -94,7 +94,12 @@ def stage(config: Config) -> None:
     with storage.reading(config, "models") as folder:
         trained = read_training(folder)
     work, tasks = partial(analyze_seed, config, probe), {seed: (seed, result) for seed, result in trained.items()}
-    pool = runtime.Pool(config.workers, f"analyze {name}", "seeds", partial(_prepare, config))
+
+    def log(seed: int, result: AnalyzedSeed) -> None:
+        values = storage.values(config, "attention")
+        tracking.ensure(config.tracking, values, {seed: trained[seed]}, {seed: result.attended})
+
+    pool = runtime.Pool(config.workers, f"analyze {name}", "seeds", partial(_prepare, config), log)
     analyzed = runtime.each(work, tasks, pool)
     from pipeline import figures
 
@@ -106,7 +111,6 @@ def stage(config: Config) -> None:
         write_explanations(folder, {seed: result.explained for seed, result in analyzed.items()})
         vectors, key = np.stack([result.vector for result in seen.values()]), next(iter(seen.values())).key
         figures.save(figures.attention([(name, vectors, key)]), folder / "attention.png")
-    tracking.ensure(config.tracking, storage.values(config, "attention"), trained, seen)
     terminal.show_attention(name, seen)
     terminal.show_where(storage.folder(config, "attention"), config.tracking)
 

@@ -122,12 +122,6 @@ class Tracking:
     artifacts: str | None = MISSING
     experiment: str = MISSING
 
-    @property
-    def database(self) -> Path | None:
-        """Return the path of the SQLite database, or none if the runs are kept elsewhere."""
-        _, found, path = str(self.uri).partition("sqlite:///")
-        return ROOT / path if found else None
-
 
 @dataclass
 class Study:

@@ -81,6 +81,12 @@ def build(
     )
 
 
+@lru_cache(maxsize=1)
+def classifier(data: Data, model: Model, variant: Variant) -> keras.Model:
+    """Return a variant's classifier, built once in a process, to be given trained weights."""
+    return build(data, model, variant, SeedSequence(0)).classifier
+
+
 def get_weights(model: keras.Model) -> Weights:
     """Return copies of a model's weights by the path of their variables."""
     return {variable.path: np.array(variable) for variable in model.weights}
@@ -94,7 +100,7 @@ def set_weights(model: keras.Model, weights: Weights) -> None:
 
 def in_batches(model: Callable[[tf.Tensor], tf.Tensor], batch: int = 1000) -> Function:
     """Return a function that gives a model's output for any number of samples, a few large batches at a time."""
-    call = tf.function(model, reduce_retracing=True)
+    call = tf.function(model, reduce_retracing=True, autograph=False)  # it would leave files in the temporary folder
 
     def output(x: NDArray[np.float32]) -> NDArray[np.float32]:
         starts = range(0, len(x), batch)
@@ -129,7 +135,7 @@ def training_steps(classifier: keras.Model, optimizer: keras.Optimizer) -> Steps
         _, loss, accuracy = tf.while_loop(lambda index, *_: index < count, step, (0, 0.0, 0.0))
         return loss, accuracy
 
-    compiled = tf.function(train_group, jit_compile=True)
+    compiled = tf.function(train_group, jit_compile=True, autograph=False)
 
     def steps(x: NDArray[np.float32], y: NDArray[np.float32], count: int) -> tuple[float, float]:
         loss, accuracy = compiled(tf.constant(x), tf.constant(y), tf.constant(count))

@@ -16,7 +16,6 @@ from typing import Any, NamedTuple, TypeVar
 import joblib
 import psutil
 from joblib.externals.loky import process_executor
-from joblib.externals.loky.process_executor import TerminatedWorkerError
 from tqdm import tqdm
 
 from pipeline.config import UserError
@@ -97,13 +96,14 @@ class Pool(NamedTuple):
     """Processes that work side by side, with a progress bar.
 
     `workers` is their number, None one for each core; `title` is what the bar says, `unit` what it counts. `prepare`
-    is done while they start.
+    is done while they start, `received` with the key and the result of each task, as soon as it is there.
     """
 
     workers: int | None
     title: str
     unit: str
     prepare: Callable[[], object] = lambda: None
+    received: Callable[[Any, Any], object] = lambda key, result: None
 
 
 def each(work: Callable[..., Result], tasks: Mapping[Key, tuple[Any, ...]], pool: Pool) -> dict[Key, Result]:
@@ -124,8 +124,11 @@ def each(work: Callable[..., Result], tasks: Mapping[Key, tuple[Any, ...]], pool
         started = parallel(joblib.delayed(_start)() for _ in range(processes))
         pool.prepare()
         deque(started, maxlen=0)
-        done = dict(_progress(parallel(calls), pool, len(tasks)))
-    except TerminatedWorkerError:
+        done = {}
+        for key, result in _progress(parallel(calls), pool, len(tasks)):
+            done[key] = result
+            pool.received(key, result)
+    except process_executor.TerminatedWorkerError:
         raise UserError("a worker process died, perhaps for want of memory: try again with workers=1.") from None
     except BaseException:
         _end_children()

@@ -35,7 +35,9 @@ class Tracker:
         for name in ("mlflow", "alembic"):
             logging.getLogger(name).setLevel(logging.WARNING)
         uri = str(settings.uri)
-        if path := settings.database:
+        _, embedded, name = uri.partition("sqlite:///")
+        if embedded:
+            path = ROOT / name
             path.parent.mkdir(parents=True, exist_ok=True)
             uri = f"sqlite:///{path.as_posix()}"
         mlflow.set_tracking_uri(uri)
@@ -117,7 +119,7 @@ class Tracker:
         from pipeline import models
 
         data, variant = Data(**values["data"]), Variant(**values["variant"])
-        model = models.build(data, Model(**values["model"]), variant, np.random.SeedSequence(0)).classifier
+        model = models.classifier(data, Model(**values["model"]), variant)
         models.set_weights(model, result.weights)
         shape, float32 = (-1, data.time_steps, data.input_dim), np.dtype(np.float32)
         signature = ModelSignature(
