@@ -20,12 +20,12 @@ from pipeline.config import (
     UserError,
     Variant,
 )
-from pipeline.evidence import NULL_KEY, UNIFORM, ControlRun, ExplainedSeed
+from pipeline.evidence import NULL_KEY, UNIFORM, UNTRAINED, ControlRun, ExplainedSeed
 from pipeline.results import AttendedSeed, Snapshots, TrainedSeed
 from pipeline.tables import Tables, VariantResult
 from pipeline.verdicts import CORRECT, DIFFUSE, LATE, NOT_LEARNED, SILENT, VERDICTS, verdict
 
-LIMITS = Thresholds(0.95, 2.0, 0.95, 0.5)
+LIMITS = Thresholds(0.95, 2.0, 0.95, 0.5, 0.9)
 COMPARE = Compare(0.95, 500, 0, LIMITS)
 KEY = np.array([0, 0, 1.0, 0])
 
@@ -41,7 +41,7 @@ def judged(vector, accuracy=1.0, key=KEY):
         "late_mass": float(vector[keys[-1] + 1 :].sum()) if len(keys) else float("nan"),
         "entropy": float(-(positive * np.log(positive)).sum() / np.log(len(vector))),
     }
-    return verdict(accuracy, measures, vector, key, LIMITS)
+    return verdict(accuracy >= LIMITS.accuracy, measures, vector, key, LIMITS)
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def runs(cells, metric="key_mass"):
             "sharing": sharing,
             "seed": seed,
             "verdict": CORRECT,
-            **dict.fromkeys(effects.METRICS, 0.5),
+            **dict.fromkeys((*effects.METRICS, "accuracy"), 0.5),
             metric: value,
         }
         for (placement, sharing), values in cells.items()
@@ -128,14 +128,16 @@ def test_of_variants_in_the_same_cell_the_first_is_compared():
     assert effects.effect_rows(runs(CELLS) + other, COMPARE) == effects.effect_rows(runs(CELLS), COMPARE)
 
 
-def without(cell):
-    return {name: values for name, values in CELLS.items() if name != cell}
+def test_without_all_four_combinations_nothing_is_said_of_effects():
+    made = runs({cell: values for cell, values in CELLS.items() if cell != ("after", "shared")})
+    assert effects.effect_rows(made, COMPARE) == []
+    assert report.answer(made, [], COMPARE).startswith("Of 15 runs 15 learned the task")
+    assert "paired" not in report.answer(made, [], COMPARE)
 
 
 @pytest.mark.parametrize(
     ("rows", "sentence"),
     [
-        (runs(without(("after", "shared"))), "needs a variant with after and shared; none is there."),
         (runs({cell: values[:1] for cell, values in CELLS.items()}), "needs at least two seeds."),
         (runs({**CELLS, ("before", "shared"): [np.nan] * 5}), "key_mass of before_shared is not a number"),
     ],
@@ -215,7 +217,7 @@ def result(vectors, masses, curve=((1, 0.5, 0.5), (2, 0.1, 0.96), (3, 0.1, 0.9),
     measures = {"key_mass": masses[-1], "key_lift": 4 * masses[-1], "entropy": 0.5, "late_mass": 0.1}
     measures |= dict.fromkeys((*tables.SCORES, "permuted_change", "permuted_accuracy"), 0.5) | {"key_mass": masses[-1]}
     trained = TrainedSeed({}, Snapshots(np.arange(len(vectors)), {}), list(curve), 0.1, 1.0)
-    scores = {"occlusion": dict.fromkeys((*tables.SCORES, *tables.AGREEMENT), 0.25)}
+    scores = {name: dict.fromkeys((*tables.SCORES, *tables.AGREEMENT), 0.25) for name in (UNTRAINED, "occlusion")}
     explained = ExplainedSeed(scores, np.arange(len(vectors)), vectors, np.array(masses))
     return VariantResult(VARIANT, "", {3: trained}, {3: AttendedSeed(vectors[-1], KEY, measures)}, {3: explained})
 
@@ -265,12 +267,12 @@ def rendered(uniform=(1.0, 0.99), null=(0.5, 0.51), coding="zero_one", seeds=2):
         run |= {"peak_step": 2, "permuted_change": 0.4, "permuted_accuracy": 0.6}
     spread = {
         f"{name}_{kind}": 0.5
-        for name in (*effects.METRICS, "permuted_change", "permuted_accuracy")
+        for name in (*effects.METRICS, "accuracy", "permuted_change", "permuted_accuracy")
         for kind in ("mean", "sd")
     }
     summary = [{"variant": "after_shared", "seeds": 2, "peak_step": 2, **dict.fromkeys(VERDICTS, 0), **spread}]
     scores = {f"{name}_{kind}": 0.5 for name in (*tables.SCORES, *tables.AGREEMENT) for kind in ("mean", "sd")}
-    names = ("attention", "untrained attention", "occlusion")
+    names = ("attention", UNTRAINED, "occlusion")
     controls = control(UNIFORM, VARIANT, uniform) + control(NULL_KEY, VARIANT, null)
     all_tables = Tables(
         made,
@@ -280,8 +282,16 @@ def rendered(uniform=(1.0, 0.99), null=(0.5, 0.51), coding="zero_one", seeds=2):
         [{"variant": "after_shared", "explanation": name, **scores} for name in names],
         tables.learning_rows([result([AT_KEY], [0.7])], LIMITS),
     )
-    settings = (Model(4), Train(1, 8, 0.1, 4, 4), Probe(10), Explain(4, 2, 0), Controls([0, 1], 80, 10), COMPARE)
-    return report.render(Study(["after_shared"], [0, 1], data, *settings), all_tables, "abc")
+    settings = (
+        Model(4, "lstm"),
+        Train(1, 8, 0.1, 4, 4),
+        Probe(10),
+        Explain(4, 2, 0),
+        Controls([0, 1], 80, 10),
+        COMPARE,
+    )
+    study = Study(["after_shared"], [0, 1], data, *settings, report.TASK | {"name": "planted_key"})
+    return report.render(study, all_tables, result([AT_KEY], [0.7]))
 
 
 @pytest.mark.parametrize(

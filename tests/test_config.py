@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from pipeline.config import UserError
-from pipeline.reading import check_sums
+from pipeline.weights import check_sums
 
 pytestmark = pytest.mark.slow
-VARIANTS = "after_shared, after_unshared, before_shared, before_unshared"
+VARIANTS = "after_shared, after_unshared, bahdanau, before_shared, before_unshared, dense, luong, multi_head, none"
 MISTAKES = [
     (
         "train.epoch=3",
@@ -38,7 +38,7 @@ MISTAKES = [
     ("seeds=[-1]", "seeds is [-1]: it must be one or more different whole numbers"),
     ("seeds=[]", "seeds is []: it must be one or more different whole numbers"),
     ("variants=[nix]", f"variants is ['nix']: it must be one or more of {VARIANTS}, each once."),
-    ("+variant=nix", "variant is nix: it must be one of after_shared, after_unshared, before_shared, before_unshared."),
+    ("+variant=nix", f"variant is nix: it must be one of {VARIANTS}."),
     ("variant=after_shared", f"Write +variant=NAME, where NAME is one of: {VARIANTS}."),
     ("workers=0", "workers is 0: it must be a whole number of at least 1."),
     ("tracking=nix", "tracking is nix: it must be one of local, off."),

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from pipeline import dataset
+from pipeline import dataset, tasks
 from pipeline.config import Data
 
 
-def draw(samples, data, seed=0, task=dataset.planted_key):
+def draw(samples, data, seed=0, task=tasks.planted_key):
     background, labels = (np.random.default_rng(child) for child in np.random.SeedSequence(seed).spawn(2))
     return task(background, labels, samples, data)
 
@@ -23,7 +23,7 @@ def test_coded_as_plus_and_minus_one_only_the_key_differs():
 
 def test_the_null_key_looks_like_a_key_and_tells_nothing():
     data = Data(20_000, 0.1, 8, 2, 5, "zero_one", 0)
-    x, y, mask = draw(20_000, data, task=dataset.null_key)
+    x, y, mask = draw(20_000, data, task=tasks.null_key)
     planted_x, planted_y, planted_mask = draw(20_000, data)
     np.testing.assert_array_equal(x, planted_x)
     np.testing.assert_array_equal(mask, planted_mask)
@@ -51,7 +51,7 @@ def test_the_label_is_planted_at_the_key_step_and_nowhere_else():
 
 def test_written_in_chunks_the_data_is_the_same(tmp_path, monkeypatch):
     data, stream = Data(1000, 0.1, 4, 3, 1, "zero_one", 0), np.random.SeedSequence(9)
-    dataset.write(tmp_path, 1000, data, stream)
+    dataset.write(tmp_path, 1000, data, stream, tasks.planted_key)
     x, y, mask = (np.load(tmp_path / f"{name}.npy") for name in ("x", "y", "mask"))
     for whole, read in zip(draw(1000, data, 9), (x, y, mask), strict=True):
         np.testing.assert_array_equal(read, whole)
@@ -60,7 +60,7 @@ def test_written_in_chunks_the_data_is_the_same(tmp_path, monkeypatch):
     np.testing.assert_array_equal(split.rows("y"), y)
     monkeypatch.setattr(dataset, "CHUNK", 64)
     (tmp_path / "small").mkdir()
-    dataset.write(tmp_path / "small", 1000, data, np.random.SeedSequence(9))
+    dataset.write(tmp_path / "small", 1000, data, np.random.SeedSequence(9), tasks.planted_key)
     np.testing.assert_array_equal(np.load(tmp_path / "small/x.npy"), x)
     other = dataset.Split(tmp_path / "small", 1000)
     assert len(split.sha256) == 64

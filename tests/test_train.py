@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pipeline import dataset, models, reading, train
+from pipeline import dataset, evaluation, models, reading, steps, tasks, train
 from pipeline.config import Data, Model, Probe, Study, Train, Variant
 from pipeline.dataset import Split
 
@@ -12,13 +12,14 @@ DATA = Data(600, 0.2, 5, 2, 2, "zero_one", 0)
 
 @pytest.fixture
 def split(tmp_path):
-    dataset.write(tmp_path, 480, DATA, np.random.SeedSequence(0))
+    dataset.write(tmp_path, 480, DATA, np.random.SeedSequence(0), tasks.planted_key)
     return Split(tmp_path, 480)
 
 
 def study(placement="after", sharing="unshared", epochs=2, uniform=False):
     variant = Variant(placement, sharing, uniform, f"{placement}_{sharing}")
-    return Study(["x"], [0], DATA, Model(4), Train(epochs, 16, 0.02, 4, 64), Probe(10), variant=variant)
+    settings = (Model(4, "lstm"), Train(epochs, 16, 0.02, 4, 64), Probe(10))
+    return Study(["x"], [0], DATA, *settings, task={"kind": "classification"}, variant=variant)
 
 
 def identities(batches):
@@ -64,7 +65,7 @@ def test_the_generator_decides_the_order(split):
 )
 def test_layers_stand_in_the_articles_order(placement, layers, sharing):
     variant = Variant(placement, sharing, name="a")
-    built = models.build(Data(10, 0.1, 20, 2, 10, "zero_one", 0), Model(32), variant, np.random.SeedSequence(0))
+    built = models.build(Data(10, 0.1, 20, 2, 10, "zero_one", 0), Model(32, "lstm"), variant, np.random.SeedSequence(0))
     assert [layer.name for layer in built.classifier.layers] == layers
     assert built.classifier.get_layer("attention").shared == (sharing == "shared")
     # LSTM 4 * 32 * (2 + 32 + 1), attention 20 * 20 + 20, output 32 + 1 or 20 * 32 + 1.
@@ -75,7 +76,9 @@ def test_layers_stand_in_the_articles_order(placement, layers, sharing):
 
 def test_initial_weights_come_from_the_seed_alone():
     def weights(seed, placement="after"):
-        built = models.build(DATA, Model(4), Variant(placement, "shared", name="a"), np.random.SeedSequence(seed))
+        built = models.build(
+            DATA, Model(4, "lstm"), Variant(placement, "shared", name="a"), np.random.SeedSequence(seed)
+        )
         return models.get_weights(built.classifier)
 
     first, again, other = weights(1), weights(1), weights(2)
@@ -94,7 +97,7 @@ def test_a_seed_does_not_depend_on_those_before_it(split):
     again = train.train_seed(study(), 5, split, split, lambda points: None)
     assert alone.weights_hash() == again.weights_hash()
     assert alone.curve == again.curve
-    assert (alone.loss, alone.accuracy) == (again.loss, again.accuracy)
+    assert (alone.loss, alone.score) == (again.loss, again.score)
 
 
 def test_the_curve_covers_training_and_is_handed_over_on_the_way(split):
@@ -104,14 +107,14 @@ def test_the_curve_covers_training_and_is_handed_over_on_the_way(split):
     assert len(parts) > 5
     assert [batch for batch, _, _ in result.curve] == [*range(4, 150, 4), 150]  # 5 epochs of 30 batches
     assert result.curve[-1][1] < result.curve[0][1]
-    assert result.accuracy > 0.9
+    assert result.score > 0.9
 
 
 def test_evaluation_by_hand(split):
     y = split.rows("y")
-    sure = train.evaluate(lambda x: np.where(x[:, 2, :1] > 0.5, 0.8, 0.2), split)
+    sure = evaluation.classification(lambda x: np.where(x[:, 2, :1] > 0.5, 0.8, 0.2), split)
     assert sure == pytest.approx((-np.log(0.8), 1.0))
-    always = train.evaluate(lambda x: np.full((len(x), 1), 0.75), split)
+    always = evaluation.classification(lambda x: np.full((len(x), 1), 0.75), split)
     ones = y.mean()
     assert always == pytest.approx((-ones * np.log(0.75) - (1 - ones) * np.log(0.25), ones))
 
@@ -134,10 +137,12 @@ def test_training_steps_are_those_of_keras(split):
 
     x, y, _ = next(train.groups(split, Train(1, 16, 0.1, 6, 1), np.random.default_rng(0)))
     variant = Variant("after", "unshared", name="a")
-    ours, theirs = (models.build(DATA, Model(4), variant, np.random.SeedSequence(1)).classifier for _ in range(2))
+    ours, theirs = (
+        models.build(DATA, Model(4, "lstm"), variant, np.random.SeedSequence(1)).classifier for _ in range(2)
+    )
     optimizer = keras.optimizers.Adam(0.02)
     optimizer.build(ours.trainable_variables)
-    loss, accuracy = models.training_steps(ours, optimizer)(x, y, 5)
+    loss, accuracy = steps.training_steps(ours, optimizer)(x, y, 5)
     theirs.compile(keras.optimizers.Adam(0.02), "binary_crossentropy")
     losses, rights = [], []
     for features, labels in zip(x[:5], y[:5], strict=True):
@@ -167,7 +172,7 @@ def test_snapshots_go_from_the_initial_to_the_trained_weights(split):
     result = train.train_seed(study(), 3, split, split, lambda points: None)
     batches, kept = result.snapshots
     assert list(batches) == [0, *range(4, 60, 4), 60]
-    initial = models.build(DATA, Model(4), study().variant, np.random.SeedSequence(3).spawn(2)[0])
+    initial = models.build(DATA, Model(4, "lstm"), study().variant, np.random.SeedSequence(3).spawn(2)[0])
     assert kept.keys() == models.get_weights(initial.attention).keys()
     for path, array in models.get_weights(initial.attention).items():
         np.testing.assert_array_equal(result.snapshots.at(0)[path], array)
@@ -189,7 +194,7 @@ def test_uniform_attention_stays_uniform_while_the_rest_learns(split, placement)
     result = train.train_seed(uniform, 0, split, split, lambda points: None)
     weights = reading.attention(uniform, result.weights, split.rows("x", 0, 7))
     np.testing.assert_allclose(weights, np.full_like(weights, 0.2), rtol=1e-6)
-    initial = models.build(DATA, Model(4), uniform.variant, np.random.SeedSequence(0).spawn(2)[0]).classifier
+    initial = models.build(DATA, Model(4, "lstm"), uniform.variant, np.random.SeedSequence(0).spawn(2)[0]).classifier
     changed = {path for path, w in models.get_weights(initial).items() if (w != result.weights[path]).any()}
     assert changed == {path for path in result.weights if not path.startswith("attention")}
 
@@ -197,12 +202,12 @@ def test_uniform_attention_stays_uniform_while_the_rest_learns(split, placement)
 @pytest.mark.parametrize("placement", ["before", "after"])
 def test_the_parts_of_a_model_make_up_the_whole(split, placement):
     variant = Variant(placement, "unshared", name="a")
-    functions = models.functions(DATA, Model(4), variant)
+    functions = models.functions(DATA, Model(4, "lstm"), variant)
     x = split.rows("x", 0, 7)
     np.testing.assert_allclose(functions.head(functions.values(x) * functions.attention(x)), functions.logit(x), 1e-5)
     gradient, moved, step = functions.gradient(x), x.copy(), 1e-2
     moved[:, 3, 1] += step
     difference = (functions.logit(moved) - functions.logit(x)) / step
     np.testing.assert_allclose(gradient[:, 3, 1], difference, atol=2e-3)
-    classifier = models.build(DATA, Model(4), variant, np.random.SeedSequence(0)).classifier
+    classifier = models.build(DATA, Model(4, "lstm"), variant, np.random.SeedSequence(0)).classifier
     np.testing.assert_allclose(np.asarray(classifier(x))[:, 0], 1 / (1 + np.exp(-functions.logit(x))), 1e-5)

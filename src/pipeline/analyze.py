@@ -13,8 +13,8 @@ from pipeline import dataset, explain, metrics, reading, runtime, storage, termi
 from pipeline.command import command
 from pipeline.config import Config, Explain
 from pipeline.dataset import Split
-from pipeline.evidence import ExplainedSeed, write_explanations
-from pipeline.results import AttendedSeed, TrainedSeed, read_training, write_attention
+from pipeline.evidence import UNTRAINED, ExplainedSeed, write_explanations
+from pipeline.results import AttendedSeed, TrainedSeed, read_training, write_attention, write_heads
 
 if TYPE_CHECKING:
     from pipeline.models import Functions
@@ -43,9 +43,13 @@ def explanations(functions: "Functions", x: Array, settings: Explain, rng: Gener
 
 
 class AnalyzedSeed(NamedTuple):
-    """All that is read of a seed's model; `attention` is (samples, steps), averaged over features."""
+    """All that is read of a seed's model.
+
+    `attention` is (samples, steps), averaged over features or heads; `heads` (steps, heads) is averaged over samples.
+    """
 
     attention: Array
+    heads: Array
     attended: AttendedSeed
     explained: ExplainedSeed
 
@@ -61,24 +65,40 @@ def analyze_seed(config: Config, probe: Split, seed: int, trained: TrainedSeed) 
     history = [reading.attention(config, snapshots.at(p), x).mean(axis=2) for p in range(len(snapshots.batches))]
     weights = reading.attention(config, trained.weights, x)  # (samples, steps, features)
     models.set_weights(functions.model.classifier, trained.weights)
-    shuffled = explain.permuted_attention(
-        functions.head, functions.values(x), weights, shuffling, settings.permutations
-    )
-    moved = {
-        "permuted_change": float(np.abs(shuffled - expit(functions.logit(x))).mean(dtype=np.float64)),
-        "permuted_accuracy": float(((shuffled > 0.5) == (y == 1)).mean()),
-    }
-    attention = weights.mean(axis=2)
-    seen = reading.attended(attention, mask, y)
-    others = {"untrained attention": history[0], **explanations(functions, x, settings, occluding)}
+    moved = _permuted(config, functions, (x, y), weights, shuffling)
+    attention, classes = weights.mean(axis=2), None if config.regression else y
+    seen = reading.attended(attention, mask, classes)
+    others = {UNTRAINED: history[0], **explanations(functions, x, settings, occluding)}
     scores = {
-        name: metrics.summarize(other, mask, y) | metrics.agreement(other, attention, y)
+        name: metrics.summarize(other, mask, classes) | metrics.agreement(other, attention, classes)
         for name, other in others.items()
     }
     vectors = np.stack([point.mean(axis=0, dtype=np.float64) for point in history])
     masses = np.array([metrics.key_mass(point, mask).mean() for point in history])
     explained = ExplainedSeed(scores, snapshots.batches, vectors, masses)
-    return AnalyzedSeed(attention, seen._replace(measures=seen.measures | moved), explained)
+    return AnalyzedSeed(attention, weights.mean(axis=0), seen._replace(measures=seen.measures | moved), explained)
+
+
+def _permuted(
+    config: Config, functions: "Functions", samples: tuple[Array, Array], weights: Array, rng: Generator
+) -> dict[str, float]:
+    """Return what becomes of predictions when attention is shuffled over the steps; of a layer that multiplies with it.
+
+    They are the mean absolute change of the prediction (of the probability in a classification), and the score.
+    """
+    x, y = samples
+    values, weighted = functions.values(x), functions.weighted(x)
+    if not values.shape == weights.shape == weighted.shape or not np.allclose(weighted, values * weights, atol=1e-5):
+        return {}
+    shuffled = explain.permuted_attention(functions.head, values, weights, rng, config.explain.permutations)
+    before = functions.logit(x)
+    if config.regression:
+        score = 1 - float(np.square(shuffled - y).mean() / y.var())
+    else:
+        before, shuffled = expit(before), expit(shuffled)
+        score = float(((shuffled > 0.5) == (y == 1)).mean())
+    change = float(np.abs(shuffled - before).mean(dtype=np.float64))
+    return {"permuted_change": change, f"permuted_{config.score}": score}
 
 
 def _prepare(config: Config) -> None:
@@ -107,6 +127,8 @@ def stage(config: Config) -> None:
     with storage.writing(config, "attention") as folder:
         arrays = np.stack([result.attention for result in analyzed.values()])
         np.save(folder / "attention.npy", arrays, allow_pickle=False)
+        if config.chosen_variant().attention is not None:
+            write_heads(folder, {seed: result.heads for seed, result in analyzed.items()})
         write_attention(folder, seen)
         write_explanations(folder, {seed: result.explained for seed, result in analyzed.items()})
         vectors, key = np.stack([result.vector for result in seen.values()]), next(iter(seen.values())).key

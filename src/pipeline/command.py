@@ -20,11 +20,12 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from pipeline import interrupt
-from pipeline.config import ROOT, Config, UserError, Variant, variant_names
+from pipeline import choices, interrupt
+from pipeline.config import ROOT, Config, UserError, Variant, names_in
 from pipeline.ranges import check
 
 ConfigStore.instance().store(name="schema", node=Config)
+OmegaConf.register_new_resolver("task_of_params", choices.task_name)  # for the list of defaults in conf/config.yaml
 
 
 def command(stage: Callable[[Config], None]) -> Callable[[], None]:
@@ -83,8 +84,10 @@ def _typed(cfg: DictConfig) -> Config:
     _check_keys(cfg, Config)
     config = OmegaConf.to_object(cfg)
     assert isinstance(config, Config)
+    chosen = HydraConfig.get().runtime.choices
+    config.task["name"] = chosen["task"]
     if config.variant is not None:
-        config.variant.name = HydraConfig.get().runtime.choices["variant"]
+        config.variant.name = chosen["variant"]
     check(config)
     return config
 
@@ -97,8 +100,9 @@ def _check_keys(cfg: DictConfig, schema: Any, prefix: str = "") -> None:
             raise UserError(_unknown(f"{prefix}{key}"))
         if OmegaConf.is_missing(cfg, key):
             raise UserError(f"{prefix}{key} has no value: give it one in params.yaml or on the command line.")
-        if isinstance(cfg[key], DictConfig):
-            _check_keys(cfg[key], OmegaConf.get_type(cfg, key), f"{prefix}{key}.")
+        section = OmegaConf.get_type(cfg, key)
+        if isinstance(cfg[key], DictConfig) and dataclasses.is_dataclass(section):
+            _check_keys(cfg[key], section, f"{prefix}{key}.")
 
 
 def _fields(path: list[str]) -> dict[str, Any]:
@@ -114,6 +118,8 @@ def _fields(path: list[str]) -> dict[str, Any]:
 
 def _unknown(key: str) -> str:
     *path, _ = key.split(".")
+    if not _fields(path):
+        return f"{key} is not a parameter: it is not in the file of conf/{path[0]}/ that was chosen."
     has = f"{'.'.join(path)} has" if path else "there are"
     return f"{key} is not a parameter: {has} {', '.join(_fields(path))}."
 
@@ -131,7 +137,7 @@ def explain(error: Exception) -> str:
         group, _, name = str(error.missing_cfg_file).rpartition("/")
         return f"{group} is {name}: it must be one of {', '.join(error.options)}."
     if "No match in the defaults list" in text:
-        text = f"{text.splitlines()[0]} Write +variant=NAME, where NAME is one of: {', '.join(variant_names())}."
+        text = f"{text.splitlines()[0]} Write +variant=NAME, where NAME is one of: {', '.join(names_in('variant'))}."
     if isinstance(error, OverrideParseException):
         text = f"{error.override} cannot be read as name=value: {text.splitlines()[0]}."
     if isinstance(error, OSError) and error.strerror:

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from pipeline import page, report, storage, tables, terminal, tracking
+from pipeline.choices import load_variant
 from pipeline.command import command
-from pipeline.config import Config, Study, UserError, load_variant
+from pipeline.config import Config, Study, UserError
 from pipeline.effects import effect_rows
 from pipeline.evidence import ONE_FEATURE, ControlRun, read_controls, read_explanations
 from pipeline.results import read_attention, read_dataset, read_training, write_curves, write_vectors
@@ -47,15 +48,15 @@ def load_controls(study: Study) -> list[ControlRun]:
 
 def tabulate(study: Study, results: list[VariantResult], controls: list[ControlRun]) -> Tables:
     """Return all tables of a comparison."""
-    limits = study.compare.thresholds
-    runs = tables.run_rows(results, limits)
+    limits, score = study.compare.thresholds, study.score
+    runs = tables.run_rows(results, limits, score)
     return Tables(
         runs=runs,
         summary=tables.summary_rows(results, runs),
-        effects=effect_rows(runs, study.compare),
-        controls=tables.control_rows(controls, limits),
+        effects=effect_rows(runs, study.compare, score),
+        controls=tables.control_rows(controls, limits, score),
         explanations=tables.explanation_rows(results),
-        learning=tables.learning_rows(results, limits),
+        learning=tables.learning_rows(results, limits, score),
     )
 
 
@@ -63,11 +64,12 @@ def write(folder: Path, study: Study, results: list[VariantResult], controls: li
     """Write tables, figures, report, what `dvc metrics show` prints and what `dvc plots show` draws."""
     made = tabulate(study, results, controls)
     for name, rows in made._asdict().items():
-        write_rows(folder / f"{name}.csv", rows)
-    write_text(folder / "metrics.json", json.dumps(headline(made.summary), indent=2) + "\n")
+        if rows:
+            write_rows(folder / f"{name}.csv", rows)
+    write_text(folder / "metrics.json", json.dumps(headline(made.summary, study.score), indent=2) + "\n")
     for result in results:
         name = f"{result.variant.name}.csv"
-        write_curves(folder / "training" / name, result.trained)
+        write_curves(folder / "training" / name, result.trained, study.score)
         write_vectors(folder / "attention" / name, result.attended)
         write_rows(folder / "learning" / name, _key_masses(result))
         write_rows(folder / "heatmap" / name, _mean_courses(result))
@@ -78,7 +80,7 @@ def write(folder: Path, study: Study, results: list[VariantResult], controls: li
 
     for path, figure in gallery.draw(folder).items():
         figures.save(figure, folder / path)
-    text = report.render(study, made, results[0].data)
+    text = report.render(study, made, results[0])
     write_text(folder / "report.md", text)
     write_text(folder / "report.html", page.html(text, folder))
 
@@ -102,9 +104,9 @@ def _mean_courses(result: VariantResult) -> list[Row]:
     ]
 
 
-def headline(summary: list[Row]) -> dict[str, dict[str, float]]:
+def headline(summary: list[Row], score: str) -> dict[str, dict[str, float]]:
     """Return variant -> the few means that tables of experiments show."""
-    names = ("key_mass", "hit_rate", "late_mass", "accuracy")
+    names = ("key_mass", "hit_rate", "late_mass", score)
     return {row["variant"]: {name: round(row[f"{name}_mean"], 6) for name in names} for row in summary}
 
 

@@ -4,11 +4,13 @@ import hashlib
 import json
 import os
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Any
 
-from omegaconf import MISSING, OmegaConf
+from omegaconf import MISSING
+
+CLASSIFICATION, REGRESSION = "classification", "regression"  # kinds of tasks
+Task = dict[str, Any]  # a file of conf/task/: `_target_`, the function that draws; `kind`; its options; and its `name`
 
 
 class UserError(Exception):
@@ -43,6 +45,7 @@ class Model:
     """Section `model` of params.yaml."""
 
     lstm_units: int = MISSING
+    cell: str = MISSING
 
 
 @dataclass(unsafe_hash=True)
@@ -89,6 +92,7 @@ class Thresholds:
     lift: float = MISSING
     entropy: float = MISSING
     mass: float = MISSING
+    r2: float = MISSING
 
 
 @dataclass(unsafe_hash=True)
@@ -103,15 +107,14 @@ class Compare:
 
 @dataclass(unsafe_hash=True)
 class Variant:
-    """A file of conf/variant/: where the attention sits, and whether all features share one attention vector.
-
-    With `uniform`, attention is 1 / T at each step and is not trained: a control.
-    """
+    """A file of conf/variant/; `uniform` is a control's: the article's attention at 1 / T, not trained."""
 
     placement: str = MISSING
-    sharing: str = MISSING
+    sharing: str | None = None
     uniform: bool = False
     name: str = ""
+    attention: dict[str, Any] | None = field(default=None, hash=False)
+    reader: str | None = None
 
 
 @dataclass(unsafe_hash=True)
@@ -136,12 +139,24 @@ class Study:
     explain: Explain = field(default_factory=Explain)
     controls: Controls = field(default_factory=Controls)
     compare: Compare = field(default_factory=Compare)
+    task: Task = MISSING
     variant: Variant | None = None
+
+    @property
+    def score(self) -> str:
+        """Return the name of what tells whether the task is learned."""
+        return score_of(self.task)
+
+    @property
+    def regression(self) -> bool:
+        """Return whether labels are numbers to come near to, not classes."""
+        return self.score == "r2"
 
     def chosen_variant(self) -> Variant:
         """Return the variant of a stage that works on one; a `UserError` names those that exist."""
         if self.variant is None:
-            raise UserError(f"This stage needs +variant=NAME, where NAME is one of: {', '.join(variant_names())}.")
+            known = ", ".join(names_in("variant"))
+            raise UserError(f"This stage needs +variant=NAME, where NAME is one of: {known}.")
         return self.variant
 
 
@@ -150,6 +165,7 @@ class Config(Study):
     """All values of a run."""
 
     tracking: Tracking = field(default_factory=Tracking)
+    packages: list[str] = MISSING
     workers: int | None = MISSING
     port: int = MISSING
 
@@ -166,25 +182,14 @@ def _find_root() -> Path:
 ROOT = _find_root()
 
 
-def variant_names() -> list[str]:
-    """Return the names of all variants that have a file in conf/variant/."""
-    return sorted(path.stem for path in (ROOT / "conf/variant").glob("*.yaml"))
+def score_of(task: Task) -> str:
+    """Return the name of what tells whether a task is learned: "accuracy", or "r2" of a regression."""
+    return "r2" if task["kind"] == REGRESSION else "accuracy"
 
 
-def load_variant(name: str) -> Variant:
-    """Return the variant as its file in conf/variant/ describes it."""
-    loaded = OmegaConf.merge(Variant(name=name), OmegaConf.load(ROOT / "conf/variant" / f"{name}.yaml"))
-    variant = OmegaConf.to_object(loaded)
-    assert isinstance(variant, Variant)
-    return variant
-
-
-@cache
-def params() -> Study:
-    """Return the values of params.yaml as they stand in the file."""
-    loaded = OmegaConf.to_object(OmegaConf.merge(Study, OmegaConf.load(ROOT / "params.yaml")))
-    assert isinstance(loaded, Study)
-    return loaded
+def names_in(group: str) -> list[str]:
+    """Return the names of all files in conf/variant/ or conf/task/."""
+    return sorted(path.stem for path in (ROOT / "conf" / group).glob("*.yaml"))
 
 
 def digest(values: Any) -> str:

@@ -9,20 +9,21 @@ from typing import NamedTuple
 
 from numpy.random import SeedSequence
 
-from pipeline import dataset, reading, runtime, storage, terminal
+from pipeline import dataset, reading, runtime, sampling, storage, terminal
+from pipeline.choices import load_variant
 from pipeline.command import command
-from pipeline.config import Config, Data, Variant, load_variant
-from pipeline.dataset import Draw, Split
+from pipeline.config import Config, Data, UserError, Variant
+from pipeline.dataset import Split
 from pipeline.evidence import NULL_KEY, ONE_FEATURE, UNIFORM, ControlRun, write_controls
 
 
 class Control(NamedTuple):
-    """A variant and data to train it on."""
+    """A variant and data to train it on, whose labels may be made to have nothing to do with the samples."""
 
     name: str
     variant: Variant
     data: Data
-    draw: Draw = dataset.planted_key
+    unrelated: bool = False
 
     @property
     def title(self) -> str:
@@ -35,19 +36,28 @@ def planned(config: Config) -> list[Control]:
 
     - frozen uniform: a variant of each placement, its attention fixed at 1 / T: is attention needed at all?
     - one feature: an unshared variant of each placement on sequences of one feature, with which the original
-      repository's figures were drawn;
-    - null key: every variant on a key that the labels do not depend on: no accuracy beyond chance may come of it.
+      repository's figures were drawn, where the task has such;
+    - null key: every variant on a key that the labels do not depend on: no score beyond chance may come of it.
     """
     variants = [load_variant(name) for name in config.variants]
-    by_placement = _firsts(variants)
+    by_placement = _firsts([variant for variant in variants if variant.attention is None])
     unshared = _firsts([variant for variant in variants if variant.sharing == "unshared"])
     one = dataclasses.replace(config.data, input_dim=1)
     few = dataclasses.replace(config.data, samples=config.controls.null_key_samples)
     return [
         *(Control(UNIFORM, dataclasses.replace(v, uniform=True), config.data) for v in by_placement),
-        *(Control(ONE_FEATURE, variant, one) for variant in unshared),
-        *(Control(NULL_KEY, variant, few, dataset.null_key) for variant in variants),
+        *(Control(ONE_FEATURE, variant, one) for variant in unshared if _drawn(config, one)),
+        *(Control(NULL_KEY, variant, few, unrelated=True) for variant in variants),
     ]
+
+
+def _drawn(config: Config, data: Data) -> bool:
+    """Return whether the study's task has samples of this shape."""
+    try:
+        sampling.check(config.task, data)
+    except UserError:
+        return False
+    return True
 
 
 def _firsts(variants: list[Variant]) -> list[Variant]:
@@ -58,15 +68,16 @@ def _firsts(variants: list[Variant]) -> list[Variant]:
 
 def splits(config: Config, control: Control, scratch: Path) -> tuple[Split, Split]:
     """Return the samples to train on and those held out; drawn into a folder, unless they are the study's."""
-    if control.data == config.data and control.draw is dataset.planted_key:
+    if control.data == config.data and not control.unrelated:
         return dataset.load(config, "train"), dataset.load(config, "validation")
     counts = {"train": control.data.train_samples, "validation": control.data.validation_samples}
-    made = []
+    own, made = sampling.draw_of(config.task), []
+    draw = sampling.unrelated(own) if control.unrelated else own
     for (name, samples), stream in zip(counts.items(), SeedSequence(control.data.seed).spawn(2), strict=True):
         folder = scratch / control.name / name
         if not folder.exists():
             folder.mkdir(parents=True)
-            dataset.write(folder, samples, control.data, stream, control.draw)
+            dataset.write(folder, samples, control.data, stream, draw)
         made.append(Split(folder, samples))
     return made[0], made[1]
 
@@ -81,8 +92,8 @@ def run_control(config: Config, control: Control, split: Split, held_out: Split)
     for seed in config.controls.seeds:
         trained = train.train_seed(own, seed, split, held_out, lambda points: None)
         attention = reading.attention(own, trained.weights, x).mean(axis=2)
-        attended = reading.attended(attention, mask, y)
-        runs.append(ControlRun(control.name, control.variant, seed, trained.loss, trained.accuracy, attended))
+        attended = reading.attended(attention, mask, None if config.regression else y)
+        runs.append(ControlRun(control.name, control.variant, seed, trained.loss, trained.score, attended))
     return runs
 
 
@@ -96,8 +107,8 @@ def stage(config: Config) -> None:
         done = runtime.each(partial(run_control, config), tasks, pool)
         shutil.rmtree(scratch, ignore_errors=True)
         runs = [run for title in tasks for run in done[title]]
-        write_controls(folder, runs)
-    terminal.show_controls(runs)
+        write_controls(folder, runs, config.score)
+    terminal.show_controls(runs, config.score)
     terminal.show_where(storage.folder(config, "controls"), config.tracking)
 
 

@@ -1,23 +1,22 @@
-"""The article's data: white noise with the label planted at one time step. `python -m pipeline.dataset`"""
+"""The samples of a task, on disk. `python -m pipeline.dataset`"""
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-from numpy.random import Generator, SeedSequence, default_rng
+from numpy.random import SeedSequence, default_rng
 from numpy.typing import NDArray
 
 from pipeline import storage
 from pipeline.command import command
 from pipeline.config import Config, Data
+from pipeline.sampling import Draw, draw_of
 
 SPLITS = ("train", "validation", "probe")
-Samples = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]]  # x, y, mask
-Draw = Callable[[Generator, Generator, int, Data], Samples]
 CHUNK = 65_536  # samples drawn at a time: memory stays flat in their number
 
 
@@ -38,36 +37,6 @@ class Split:
         return np.array(np.load(self.folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)[start:stop])
 
 
-def planted_key(background: Generator, labels: Generator, samples: int, data: Data) -> Samples:
-    """Draw samples of the article's task.
-
-    Args:
-        background: where the noise is drawn from.
-        labels: where the labels are drawn from.
-        samples: how many.
-        data: time steps, input dimension and key step.
-
-    Returns:
-        `x` (samples, steps, features), standard normal, but at the key step the label in every feature, as 0 and 1,
-        or as -1 and 1 with `key_coding` "plus_minus";
-        `y` (samples,), 0 or 1 with probability 1/2; `mask` (samples, steps), true at the planted step.
-
-    Source: `get_data_recurrent` of https://github.com/philipperemy/keras-attention (2017).
-    """
-    x = background.standard_normal((samples, data.time_steps, data.input_dim), dtype=np.float32)
-    y = labels.integers(0, 2, samples).astype(np.float32)
-    x[:, data.key_step, :] = y[:, None] if data.key_coding == "zero_one" else 2 * y[:, None] - 1
-    mask = np.zeros((samples, data.time_steps), bool)
-    mask[:, data.key_step] = True
-    return x, y, mask
-
-
-def null_key(background: Generator, labels: Generator, samples: int, data: Data) -> Samples:
-    """Draw samples of a control: the same `x` and `mask`, with labels that have nothing to do with it."""
-    x, _, mask = planted_key(background, labels, samples, data)
-    return x, labels.integers(0, 2, samples).astype(np.float32), mask
-
-
 def sizes(config: Config) -> dict[str, int]:
     """Return the number of samples of each split."""
     counts = (config.data.train_samples, config.data.validation_samples, config.probe.samples)
@@ -85,7 +54,7 @@ def load(config: Config, split: str) -> Split:
     return Split(found, samples)
 
 
-def write(folder: Path, samples: int, data: Data, stream: SeedSequence, draw: Draw = planted_key) -> None:
+def write(folder: Path, samples: int, data: Data, stream: SeedSequence, draw: Draw) -> None:
     """Draw a split from a random stream of its own and write it, a chunk at a time, and `sha256.txt` of its arrays."""
     content = hashlib.sha256()
     background, labels = (default_rng(child) for child in stream.spawn(2))
@@ -119,9 +88,10 @@ def _open_npy(path: Path, dtype: str, shape: tuple[int, ...]) -> BinaryIO:
 
 def stage(config: Config) -> None:
     """Write the three splits, each from a random stream of its own."""
+    draw = draw_of(config.task)
     for (split, samples), stream in zip(sizes(config).items(), SeedSequence(config.data.seed).spawn(3), strict=True):
         with storage.writing(config, f"data/{split}") as folder:
-            write(folder, samples, config.data, stream)
+            write(folder, samples, config.data, stream, draw)
         print(f"{split:<10} {samples:>9,} samples -> {storage.shown(storage.folder(config, f'data/{split}'))}")
 
 

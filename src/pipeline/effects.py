@@ -22,7 +22,6 @@ METRICS = (
     "late_mass",
     "entropy",
     "input_dependence",
-    "accuracy",
 )
 
 
@@ -47,8 +46,10 @@ def contrasts(cells: dict[tuple[str, str], Values]) -> dict[str, tuple[Values, V
 def cells_of(runs: list[Row], metric: str) -> dict[tuple[str, str], Values]:
     """Return (placement, sharing) -> a metric for each seed; of variants that share a cell, that of the first.
 
+    Without variants for one of the four cells there is nothing to compare: nothing is returned.
+
     Raises:
-        UserError: if one of the four cells is empty, there are fewer than two seeds, or a value is not a number.
+        UserError: if there are fewer than two seeds, or a value is not a number.
     """
     cells = {}
     for placement in LEVELS["placement"]:
@@ -56,9 +57,7 @@ def cells_of(runs: list[Row], metric: str) -> dict[tuple[str, str], Values]:
             cell = (placement, sharing)
             names = [run["variant"] for run in runs if (run["placement"], run["sharing"]) == cell]
             if not names:
-                raise UserError(
-                    f"variants: the comparison needs a variant with {placement} and {sharing}; none is there."
-                )
+                return {}
             cells[cell] = np.array([run[metric] for run in runs if run["variant"] == names[0]], np.float64)
             if not np.isfinite(cells[cell]).all():
                 raise UserError(f"{metric} of {names[0]} is not a number for every seed: it cannot be compared.")
@@ -67,20 +66,27 @@ def cells_of(runs: list[Row], metric: str) -> dict[tuple[str, str], Values]:
     return cells
 
 
-def effect_rows(runs: list[Row], settings: Compare) -> list[Row]:
+def effect_rows(runs: list[Row], settings: Compare, score: str = "accuracy") -> list[Row]:
     """Return a row for each effect and metric, p-values Holm-corrected over the three effects of a metric.
 
     Args:
         runs: a row for each (variant, seed), the seeds of each variant in the same order.
         settings: confidence and number of resamples, and the seed of the draws.
+        score: the name of the score, compared beside the measures of attention.
+
+    Returns:
+        No rows where the variants are not the four of the article's 2 x 2 design.
 
     Raises:
         UserError: see `cells_of`.
     """
     rng = default_rng(settings.seed)
     rows: list[Row] = []
-    for metric in METRICS:
-        pairs = contrasts(cells_of(runs, metric))
+    for metric in (*METRICS, score):
+        cells = cells_of(runs, metric)
+        if not cells:
+            return []
+        pairs = contrasts(cells)
         p_values = []
         for effect, (a, b) in pairs.items():
             d = a - b

@@ -11,6 +11,7 @@ from pipeline.results import AttendedSeed, numbers
 from pipeline.storage import read_arrays, read_csv, write_arrays, write_rows
 
 LEARNING = ("batches", "vectors", "key_mass")
+UNTRAINED = "untrained attention"  # stands among the explanations
 UNIFORM, ONE_FEATURE, NULL_KEY = "frozen uniform", "one feature", "null key"  # names of controls
 
 
@@ -34,7 +35,7 @@ class ControlRun(NamedTuple):
     variant: Variant
     seed: int
     loss: float
-    accuracy: float
+    score: float
     attended: AttendedSeed
 
 
@@ -61,13 +62,13 @@ def read_explanations(folder: Path) -> dict[int, ExplainedSeed]:
     return {seed: ExplainedSeed(scores[seed], *history) for seed, history in zip(scores, histories, strict=True)}
 
 
-def write_controls(folder: Path, runs: list[ControlRun]) -> None:
+def write_controls(folder: Path, runs: list[ControlRun], score: str = "accuracy") -> None:
     """Write controls.csv, a row for each run, and vectors.csv, a row for each run and time step."""
     names = [{"control": run.control, "variant": run.variant.name, "seed": run.seed} for run in runs]
     rows = [
         name
-        | {"placement": run.variant.placement, "sharing": run.variant.sharing, "uniform": run.variant.uniform}
-        | {"loss": run.loss, "accuracy": run.accuracy}
+        | {"placement": run.variant.placement, "sharing": run.variant.sharing or "", "uniform": run.variant.uniform}
+        | {"loss": run.loss, score: run.score}
         | run.attended.measures
         for name, run in zip(names, runs, strict=True)
     ]
@@ -89,8 +90,8 @@ def read_controls(folder: Path) -> list[ControlRun]:
     runs = []
     for row in read_csv(folder / "controls.csv"):
         control, name, seed = row.pop("control"), row.pop("variant"), row.pop("seed")
-        variant = Variant(row.pop("placement"), row.pop("sharing"), row.pop("uniform") == "True", name)
+        variant = Variant(row.pop("placement"), row.pop("sharing") or None, row.pop("uniform") == "True", name)
         vector, key = np.array(vectors[control, name, seed]).T
-        loss, accuracy = float(row.pop("loss")), float(row.pop("accuracy"))
-        runs.append(ControlRun(control, variant, int(seed), loss, accuracy, AttendedSeed(vector, key, numbers(row))))
+        loss, score = float(row.pop("loss")), float(row.pop("r2" if "r2" in row else "accuracy"))
+        runs.append(ControlRun(control, variant, int(seed), loss, score, AttendedSeed(vector, key, numbers(row))))
     return runs

@@ -10,7 +10,6 @@ from collections.abc import Callable
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
-from scipy.special import expit
 
 Array = NDArray[np.floating]
 Function = Callable[[Array], Array]
@@ -78,19 +77,19 @@ def permuted_attention(head: Function, values: Array, weights: Array, rng: Gener
     """Return what is predicted when each sample's attention is shuffled over the steps: (permutations, samples).
 
     Args:
-        head: maps values times weights (samples, steps, features) to logits (samples,).
+        head: maps values times weights (samples, steps, features) to an output (samples,).
         values: what attention weighs.
         weights: attention weights, of the same shape; a sample's features are shuffled alike.
         rng: where the permutations of the steps are drawn from, one for each sample.
         permutations: how many.
 
     Returns:
-        Probabilities of label 1.
+        What the head gives for them.
 
     Source: Jain & Wallace (2019), "Attention is not explanation".
     """
     predictions = []
     for _ in range(permutations):
         order = rng.random(weights.shape[:2]).argsort(axis=1)[:, :, None]
-        predictions.append(expit(head(values * np.take_along_axis(weights, order, axis=1))))
+        predictions.append(head(values * np.take_along_axis(weights, order, axis=1)))
     return np.stack(predictions)

@@ -87,7 +87,7 @@ def forest(effects: list[Row]) -> Figure:
 
 
 def explanations(rows: list[Row], uniform: float) -> Figure:
-    """Draw the key mass of attention and of the other explanations by label, a panel for each variant.
+    """Draw the key mass of attention and of the other explanations by label if there are any, a panel for each variant.
 
     Args:
         rows: of `tables.explanation_rows`.
@@ -99,9 +99,9 @@ def explanations(rows: list[Row], uniform: float) -> Figure:
     for ax, variant in zip(axes.flat, variants, strict=False):
         own = [row for row in rows if row["variant"] == variant]
         heights = np.arange(len(own))
-        for label, colour, marker, shift in ((0, BLUE, "o", -0.15), (1, VERMILION, "s", 0.15)):
-            means, spreads = ([row[f"key_mass_y{label}_{kind}"] for row in own] for kind in ("mean", "sd"))
-            style = {"color": colour, "fmt": marker, "markersize": 5, "capsize": 2, "label": f"label {label}"}
+        for name, title, colour, marker, shift in _BY_LABEL if "key_mass_y0_mean" in rows[0] else _TOGETHER:
+            means, spreads = ([row[f"{name}_{kind}"] for row in own] for kind in ("mean", "sd"))
+            style = {"color": colour, "fmt": marker, "markersize": 5, "capsize": 2, "label": title}
             ax.errorbar(means, heights + shift, xerr=spreads, **style)
         ax.axvline(uniform, color=GREY, linestyle="--", linewidth=1, label="equal weights")
         ax.set_title(_title(variant), fontsize=11)
@@ -113,6 +113,10 @@ def explanations(rows: list[Row], uniform: float) -> Figure:
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=3, frameon=False)
     return figure
 
+
+# measure, name, colour, marker, shift
+_BY_LABEL = (("key_mass_y0", "label 0", BLUE, "o", -0.15), ("key_mass_y1", "label 1", VERMILION, "s", 0.15))
+_TOGETHER = (("key_mass", "all samples", VERMILION, "s", 0.0),)
 
 # variant; batches seen (points,); mean attention (points, steps); key mass (seeds, points)
 Course = tuple[str, NDArray[np.int64], NDArray[np.floating], NDArray[np.floating]]

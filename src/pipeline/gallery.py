@@ -20,10 +20,11 @@ def draw(folder: Path) -> dict[str, Figure]:
     key = panels[0][2]
     drawn = {
         "attention": figures.attention(panels),
-        "effects": figures.forest(read_rows(folder / "effects.csv")),
         "explanations": figures.explanations(explanations, key.sum() / len(key)),
         "learning": figures.learning([_course(folder, name) for name in variants], key),
     }
+    if (folder / "effects.csv").exists():
+        drawn["effects"] = figures.forest(read_rows(folder / "effects.csv"))
     controls = read_rows(folder / "controls.csv")
     chosen = dict.fromkeys(str(row["variant"]) for row in controls if row["control"] == ONE_FEATURE)
     single = [_panel(folder / "one_feature", name) for name in chosen]

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from pipeline.evidence import ONE_FEATURE
+from pipeline.evidence import ONE_FEATURE, UNTRAINED
 from pipeline.figures import SHOWN
 from pipeline.tables import ATTENTION, Row, Tables
 from pipeline.verdicts import NOT_LEARNED, VERDICTS
@@ -14,6 +14,7 @@ from pipeline.verdicts import NOT_LEARNED, VERDICTS
 PORT = {"before_shared": 0.418, "before_unshared": 0.415, "after_shared": 0.766, "after_unshared": 0.532}
 TEN_SEEDS = {"before_shared": 0.39, "before_unshared": 0.40, "after_shared": 0.78, "after_unshared": 0.51}
 ORIGINAL = {"before_unshared": 0.408, "after_unshared": 0.771}
+SCORES = {"accuracy": "held-out accuracy", "r2": "held-out R²"}
 
 
 def effect_row(effects: list[Row], effect: str, metric: str) -> Row:
@@ -47,7 +48,8 @@ def verdicts_table(summary: list[Row]) -> str:
 
 def results_table(summary: list[Row]) -> str:
     """Return the measures of each variant, mean ± standard deviation over seeds."""
-    header = ["variant", "key mass", "hit rate", "peak of mean", "late mass", "entropy", "held-out accuracy"]
+    score = next(name for name in SCORES if f"{name}_mean" in summary[0])
+    header = ["variant", "key mass", "hit rate", "peak of mean", "late mass", "entropy", SCORES[score]]
     rows = [
         [
             row["variant"],
@@ -56,62 +58,71 @@ def results_table(summary: list[Row]) -> str:
             f"step {row['peak_step']}",
             _spread(row, "late_mass"),
             _spread(row, "entropy"),
-            f"{row['accuracy_mean']:.5f}",
+            f"{row[f'{score}_mean']:.5f}",
         ]
         for row in summary
     ]
     return _table(header, rows)
 
 
-def peaks_table(runs: list[Row], key_step: int) -> str:
-    """Return for each variant how many seeds peak at the planted step, and the seeds that peak elsewhere."""
+def peaks_table(runs: list[Row], *key_steps: int) -> str:
+    """Return for each variant how many seeds peak at a key step, and the seeds that peak elsewhere."""
     rows = []
     for name in dict.fromkeys(run["variant"] for run in runs):
         peaks = {run["seed"]: run["peak_step"] for run in runs if run["variant"] == name}
-        elsewhere = [f"seed {seed}: step {peak}" for seed, peak in peaks.items() if peak != key_step]
+        elsewhere = [f"seed {seed}: step {peak}" for seed, peak in peaks.items() if peak not in key_steps]
         at_key = f"{len(peaks) - len(elsewhere)} of {len(peaks)}"
         rows.append([name, at_key, ", ".join(elsewhere) or "none"])
-    return _table(["variant", f"seeds that peak at step {key_step}", "seeds that peak elsewhere"], rows)
+    steps = " or ".join(map(str, key_steps))
+    return _table(["variant", f"seeds that peak at step {steps}", "seeds that peak elsewhere"], rows)
 
 
 def controls_table(controls: list[Row]) -> str:
-    """Return for each control and variant how many seeds learned, their accuracies and key mass."""
-    rows = []
+    """Return for each control and variant how many seeds learned, their scores and key mass."""
+    rows, score = [], next(name for name in SCORES if name in controls[0])
     for control, variant in dict.fromkeys((row["control"], row["variant"]) for row in controls):
         own = [row for row in controls if (row["control"], row["variant"]) == (control, variant)]
         learned = sum(row["verdict"] != NOT_LEARNED for row in own)
-        accuracies, masses = ([row[name] for row in own] for name in ("accuracy", "key_mass"))
-        spread = f"{min(accuracies):.4f} to {max(accuracies):.4f}"
+        scores, masses = ([row[name] for row in own] for name in (score, "key_mass"))
+        spread = f"{min(scores):.4f} to {max(scores):.4f}"
         rows.append([control, variant, f"{learned} of {len(own)}", spread, _mean_and_range(masses)])
-    return _table(["control", "variant", "seeds that learn", "held-out accuracy", "key mass"], rows)
+    return _table(["control", "variant", "seeds that learn", SCORES[score], "key mass"], rows)
 
 
 def checks_table(tables: Tables) -> str:
     """Return for each variant its attention before training, and what shuffled attention does to the trained model."""
-    rows = []
+    rows, score = [], "r2" if "r2_mean" in tables.summary[0] else "accuracy"
     for row in tables.summary:
         untrained = next(
             other
             for other in tables.explanations
-            if (other["variant"], other["explanation"]) == (row["variant"], "untrained attention")
+            if (other["variant"], other["explanation"]) == (row["variant"], UNTRAINED)
         )
         cells = [_spread(untrained, "key_mass"), _spread(untrained, "entropy"), _spread(row, "key_mass")]
-        shuffled = [_spread(row, "permuted_change"), _spread(row, "permuted_accuracy")]
+        shuffled = [_spread(row, "permuted_change"), _spread(row, f"permuted_{score}")]
         rows.append([row["variant"], *cells, *shuffled])
     names = ["key mass untrained", "entropy untrained", "key mass trained"]
-    return _table(["variant", *names, "shuffled: prediction moves by", "shuffled: accuracy"], rows)
+    return _table(["variant", *names, "shuffled: prediction moves by", f"shuffled: {SCORES[score].split()[1]}"], rows)
 
 
 def explanations_table(explanations: list[Row]) -> str:
     """Return for each variant and explanation its key mass, over all samples and by label, and its agreement."""
+    shown = {name: title for name, title in _SCORED.items() if f"{name}_mean" in explanations[0]}
     rows = [
         [row["variant"], row["explanation"]]
-        + [_spread(row, name) for name in ("key_mass", "key_mass_y0", "key_mass_y1", "hit_rate")]
+        + [_spread(row, name) for name in shown]
         + ["" if row["explanation"] == ATTENTION else _spread(row, "kendall_tau")]
         for row in explanations
     ]
-    names = ["key mass", "key mass, label 0", "key mass, label 1", "hit rate", "τ with attention"]
-    return _table(["variant", "explanation", *names], rows)
+    return _table(["variant", "explanation", *shown.values(), "τ with attention"], rows)
+
+
+_SCORED = {
+    "key_mass": "key mass",
+    "key_mass_y0": "key mass, label 0",
+    "key_mass_y1": "key mass, label 1",
+    "hit_rate": "hit rate",
+}
 
 
 def learning_table(learning: list[Row]) -> str:
@@ -163,6 +174,8 @@ _KNOWN = ((PORT, 3), (TEN_SEEDS, 2))
 
 
 def _spread(row: Row, name: str) -> str:
+    if f"{name}_mean" not in row:
+        return "–"
     return f"{row[f'{name}_mean']:.3f} ± {row[f'{name}_sd']:.3f}"
 
 

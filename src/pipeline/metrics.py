@@ -97,30 +97,34 @@ MEASURES = {
 }
 
 
-def summarize(attention: Attention, mask: Mask, y: NDArray[np.floating]) -> dict[str, float]:
+def summarize(attention: Attention, mask: Mask, classes: NDArray[np.floating] | None) -> dict[str, float]:
     """Return every measure averaged over samples, and `key_mass` for either label apart.
 
     Args:
         attention: (samples, steps), of one seed.
         mask: (samples, steps).
-        y: (samples,), labels 0 and 1.
+        classes: (samples,), labels 0 and 1; None for a regression.
 
     Returns:
         Name -> mean over the samples; NaN where no sample has a value.
     """
     means = {name: _mean(measure(attention, mask)) for name, measure in MEASURES.items()}
     mass = key_mass(attention, mask)
-    return means | {f"key_mass_y{label}": _mean(mass[y == label]) for label in (0, 1)}
+    return means | {f"key_mass_y{label}": _mean(mass[own]) for label, own in _by_label(classes)}
 
 
-def agreement(weights: Attention, attention: Attention, y: NDArray[np.floating]) -> dict[str, float]:
+def agreement(weights: Attention, attention: Attention, classes: NDArray[np.floating] | None) -> dict[str, float]:
     """Return `kendall_tau` of another weighting with attention, over all samples and over those of either label.
 
     Samples in which one of the two is constant have none, and are left out.
     """
     tau = kendall_tau(weights, attention)
-    chosen = {"kendall_tau": tau, **{f"kendall_tau_y{label}": tau[y == label] for label in (0, 1)}}
+    chosen = {"kendall_tau": tau, **{f"kendall_tau_y{label}": tau[own] for label, own in _by_label(classes)}}
     return {name: _mean(values[np.isfinite(values)]) for name, values in chosen.items()}
+
+
+def _by_label(classes: NDArray[np.floating] | None) -> list[tuple[int, Mask]]:
+    return [] if classes is None else [(label, classes == label) for label in (0, 1)]
 
 
 def _mean(values: Values) -> float:

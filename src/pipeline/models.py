@@ -10,7 +10,7 @@ import tensorflow as tf
 from numpy.random import SeedSequence
 from numpy.typing import NDArray
 
-from pipeline.attention import StepAttention
+from pipeline.blocks import attention_layer, recurrent_layer, weigh
 from pipeline.config import Data, Model, Variant
 from pipeline.results import Weights
 
@@ -20,22 +20,28 @@ tf.config.threading.set_inter_op_parallelism_threads(1)
 
 
 Function = Callable[[NDArray[np.float32]], NDArray[np.float32]]
-Steps = Callable[[NDArray[np.float32], NDArray[np.float32], int], tuple[float, float]]
 
 
 class AttentionModel(NamedTuple):
-    """A classifier and, on the same layers, its parts.
+    """A model and, on the same layers, its parts.
 
-    `classifier` maps (batch, steps, features) to the probability of label 1, shape (batch, 1), or to its logit.
-    `attention` maps the same input to attention weights (batch, steps, attended features).
-    `values` maps the same input to what the weights multiply, of their shape.
-    `head` maps values times weights to what the classifier gives.
+    `classifier` maps (batch, steps, features) to the probability of label 1, shape (batch, 1), or to its logit, or to
+    the number of a regression.
+    `attention` maps the same input to attention weights (batch, steps, attended features or heads).
+    `values` maps the same input to what attention is given, `weighted` to what it makes of that.
+    `head` maps what attention gives to what the classifier gives.
     """
 
     classifier: keras.Model
     attention: keras.Model
     values: keras.Model
+    weighted: keras.Model
     head: keras.Model
+
+
+def output_of(regression: bool) -> str:
+    """Return the activation of the output: of a probability, or of any number."""
+    return "linear" if regression else "sigmoid"
 
 
 def build(
@@ -46,45 +52,53 @@ def build(
     - before: input, attention block, LSTM, dense sigmoid;
     - after: input, LSTM with all its states, attention block over them, flatten, dense sigmoid.
 
+    Attention that gives one vector, not one for each step, is followed by the dense layer alone. A variant whose reader
+    is "dense" has, instead of the LSTM, a dense layer of 64 units over all steps.
+
     Args:
         data: gives the number of time steps and of features.
-        model: gives the size of the LSTM.
-        variant: gives the attention's placement, whether it is shared, and whether it is fixed at 1 / T.
+        model: gives the recurrent layer, an LSTM or another, and its size.
+        variant: gives the attention and its placement.
         seed: of the initial weights: Keras' default initializers, each with a draw of its own.
         activation: of the output; "linear" gives logits.
 
-    Source: `attention_lstm.py` of https://github.com/philipperemy/keras-attention (2017).
+    Raises:
+        UserError: if the variant's attention cannot be used so.
+
+    Source: `attention_lstm.py` and `attention_dense.py` of https://github.com/philipperemy/keras-attention (2017).
     """
-    draws = [int(draw) for draw in seed.generate_state(4) >> 1]  # Keras takes seeds of 31 bits
-    glorot, orthogonal = keras.initializers.GlorotUniform, keras.initializers.Orthogonal
-    kernel = "zeros" if variant.uniform else glorot(draws[0])
-    attention = StepAttention(variant.sharing == "shared", kernel, name="attention", trainable=not variant.uniform)
-    lstm = keras.layers.LSTM(
-        model.lstm_units,
-        return_sequences=variant.placement == "after",
-        kernel_initializer=glorot(draws[1]),
-        recurrent_initializer=orthogonal(seed=draws[2]),
-        name="lstm",
-    )
-    # (batch, steps, features) -> (batch, units); (batch, steps, units) -> (batch, steps * units)
-    reduce = lstm if variant.placement == "before" else keras.layers.Flatten(name="flatten")
-    dense = keras.layers.Dense(1, activation, kernel_initializer=glorot(draws[3]), name="output")
+    draws = [int(draw) for draw in seed.generate_state(6) >> 1]  # Keras takes seeds of 31 bits
+    before, glorot = variant.placement == "before", keras.initializers.GlorotUniform
     inputs = keras.Input((data.time_steps, data.input_dim), name="sequence")
-    values = inputs if variant.placement == "before" else lstm(inputs)
-    weighted, weights = attention(values, return_attention_scores=True)
+    recurrent = recurrent_layer(model, not before, draws)
+    values = inputs if before else recurrent(inputs)
+    weighted, weights = weigh(attention_layer(variant, draws[0]), values, variant, draws[0])
+    dense = keras.layers.Dense(1, activation, kernel_initializer=glorot(draws[3]), name="output")
+    flatten = keras.layers.Flatten(name="flatten")
+    hidden = keras.layers.Dense(64, kernel_initializer=glorot(draws[1]), name="dense")
+
+    def head(part: keras.KerasTensor) -> keras.KerasTensor:
+        if part.ndim == 2:  # (batch, units)
+            return dense(part)
+        if not before:  # (batch, steps, units) -> (batch, steps * units)
+            return dense(flatten(part))
+        # (batch, steps, features) -> (batch, units)
+        return dense(hidden(flatten(part)) if variant.reader == "dense" else recurrent(part))
+
     part = keras.Input(weighted.shape[1:], name="weighted")
     return AttentionModel(
-        classifier=keras.Model(inputs, dense(reduce(weighted)), name=variant.name),
+        classifier=keras.Model(inputs, head(weighted), name=variant.name),
         attention=keras.Model(inputs, weights),
         values=keras.Model(inputs, values),
-        head=keras.Model(part, dense(reduce(part))),
+        weighted=keras.Model(inputs, weighted),
+        head=keras.Model(part, head(part)),
     )
 
 
 @lru_cache(maxsize=1)
-def classifier(data: Data, model: Model, variant: Variant) -> keras.Model:
+def classifier(data: Data, model: Model, variant: Variant, regression: bool) -> keras.Model:
     """Return a variant's classifier, built once in a process, to be given trained weights."""
-    return build(data, model, variant, SeedSequence(0)).classifier
+    return build(data, model, variant, SeedSequence(0), output_of(regression)).classifier
 
 
 def get_weights(model: keras.Model) -> Weights:
@@ -100,7 +114,7 @@ def set_weights(model: keras.Model, weights: Weights) -> None:
 
 def in_batches(model: Callable[[tf.Tensor], tf.Tensor], batch: int = 1000) -> Function:
     """Return a function that gives a model's output for any number of samples, a few large batches at a time."""
-    call = tf.function(model, reduce_retracing=True, autograph=False)  # it would leave files in the temporary folder
+    call = tf.function(model, reduce_retracing=True, autograph=False)  # which leaves files behind
 
     def output(x: NDArray[np.float32]) -> NDArray[np.float32]:
         starts = range(0, len(x), batch)
@@ -109,51 +123,18 @@ def in_batches(model: Callable[[tf.Tensor], tf.Tensor], batch: int = 1000) -> Fu
     return output
 
 
-def training_steps(classifier: keras.Model, optimizer: keras.Optimizer) -> Steps:
-    """Return a function that trains a classifier on several batches, in one program compiled by XLA.
-
-    It takes `x` (group, batch, steps, features), `y` (group, batch, 1) and how many batches at their beginning count,
-    and returns the sums over these batches of binary cross-entropy (nats) and accuracy. One program for the whole
-    group saves the start of one for each step, which takes half as long as the step itself.
-    """
-    variables, others = classifier.trainable_variables, classifier.non_trainable_variables
-
-    def train_group(x: tf.Tensor, y: tf.Tensor, count: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        def step(index: tf.Tensor, loss: tf.Tensor, accuracy: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-            # As values: the loop over the time steps would keep what it reads from a variable, once for each of them.
-            values, states = ([tf.convert_to_tensor(variable) for variable in part] for part in (variables, others))
-            with tf.GradientTape() as tape:
-                tape.watch(values)
-                p, states = classifier.stateless_call(values, states, x[index], training=True)
-                batch_loss = tf.reduce_mean(keras.losses.binary_crossentropy(y[index], p))
-            optimizer.apply(tape.gradient(batch_loss, values), variables)
-            for variable, state in zip(others, states, strict=True):
-                variable.assign(state)
-            right = tf.cast((p > 0.5) == (y[index] > 0.5), tf.float32)
-            return index + 1, loss + batch_loss, accuracy + tf.reduce_mean(right)
-
-        _, loss, accuracy = tf.while_loop(lambda index, *_: index < count, step, (0, 0.0, 0.0))
-        return loss, accuracy
-
-    compiled = tf.function(train_group, jit_compile=True, autograph=False)
-
-    def steps(x: NDArray[np.float32], y: NDArray[np.float32], count: int) -> tuple[float, float]:
-        loss, accuracy = compiled(tf.constant(x), tf.constant(y), tf.constant(count))
-        return float(loss), float(accuracy)
-
-    return steps
-
-
 class Functions(NamedTuple):
     """A model's parts as functions of arrays, for any number of samples, with the weights that it was last given.
 
-    `attention` and `values` are those of `AttentionModel`; `logit` maps samples to logits (samples,), `head` values
-    times weights, and `gradient` maps samples to the gradient of each one's logit by its input, of the input's shape.
+    `attention`, `values` and `weighted` are those of `AttentionModel`; `logit` maps samples to logits (samples,),
+    `head` values times weights, and `gradient` maps samples to the gradient of each one's logit by its input, of its
+    shape.
     """
 
     model: AttentionModel
     attention: Function
     values: Function
+    weighted: Function
     logit: Function
     head: Function
     gradient: Function
@@ -168,6 +149,7 @@ def functions(data: Data, model: Model, variant: Variant) -> Functions:
         built,
         in_batches(built.attention),
         in_batches(built.values),
+        in_batches(built.weighted),
         lambda x: logit(x)[:, 0],
         lambda weighted: head(weighted)[:, 0],
         in_batches(_input_gradient(built.classifier)),

@@ -4,9 +4,12 @@ from collections.abc import Iterator
 from math import isfinite
 from typing import Any
 
-from pipeline.config import Config, UserError, variant_names
+from pipeline import sampling
+from pipeline.choices import load_variant
+from pipeline.config import CLASSIFICATION, REGRESSION, Config, UserError, Variant, names_in
 
 CODINGS = ("zero_one", "plus_minus")
+CELLS = ("lstm", "gru", "bidirectional")
 
 
 def check(config: Config) -> None:
@@ -14,15 +17,15 @@ def check(config: Config) -> None:
     for name, value, fits, allowed in _ranges(config):
         if not fits:
             raise UserError(f"{name} is {value}: it must be {allowed}.")
+    sampling.check(config.task, config.data)
 
 
 def _ranges(config: Config) -> Iterator[tuple[str, Any, bool, str]]:
     """Yield (parameter, value, whether it is allowed, what is allowed) for every rule."""
-    data, train, names = config.data, config.train, ", ".join(variant_names())
+    data, train, names = config.data, config.train, ", ".join(names_in("variant"))
     for name, number in _counts(config):
         yield name, number, number >= 1, "a whole number of at least 1"
     yield "data.time_steps", data.time_steps, data.time_steps >= 2, "at least 2"
-    yield "data.key_step", data.key_step, 0 <= data.key_step < data.time_steps, f"0 to {data.time_steps - 1}"
     yield "data.key_coding", data.key_coding, data.key_coding in CODINGS, " or ".join(CODINGS)
     drawing = {"data.seed": data.seed, "explain.seed": config.explain.seed, "compare.seed": config.compare.seed}
     for name, seed in drawing.items():
@@ -36,7 +39,7 @@ def _ranges(config: Config) -> Iterator[tuple[str, Any, bool, str]]:
     enough = data.train_samples >= train.batch_size and data.validation_samples >= 1
     yield "data.validation_share", f"{share} of {data.samples} samples", enough, leaves
     yield "compare.confidence", config.compare.confidence, 0 < config.compare.confidence < 1, "above 0 and below 1"
-    for name in ("accuracy", "entropy", "mass"):
+    for name in ("accuracy", "r2", "entropy", "mass"):
         limit = getattr(config.compare.thresholds, name)
         yield f"compare.thresholds.{name}", limit, 0 <= limit <= 1, "0 to 1"
     lift = config.compare.thresholds.lift
@@ -47,11 +50,37 @@ def _ranges(config: Config) -> Iterator[tuple[str, Any, bool, str]]:
     null = config.controls.null_key_samples
     enough = round(null * share) >= 1 and null - round(null * share) >= train.batch_size
     yield "controls.null_key_samples", null, enough, f"enough for {leaves.removeprefix('a share that leaves ')}"
-    known = len(set(config.variants)) == len(config.variants) > 0 and set(config.variants) <= set(variant_names())
+    known = len(set(config.variants)) == len(config.variants) > 0 and set(config.variants) <= set(names_in("variant"))
     yield "variants", config.variants, known, f"one or more of {names}, each once"
+    kind, target = config.task.get("kind"), config.task.get("_target_")
+    yield "task.kind", kind, kind in (CLASSIFICATION, REGRESSION), f"{CLASSIFICATION} or {REGRESSION}"
+    yield from _targets("task", target, config.packages)
+    yield "model.cell", config.model.cell, config.model.cell in CELLS, ", ".join(CELLS)
     for variant in [config.variant] if config.variant else []:
-        yield "variant.placement", variant.placement, variant.placement in ("before", "after"), "before or after"
-        yield "variant.sharing", variant.sharing, variant.sharing in ("shared", "unshared"), "shared or unshared"
+        yield from _variant(variant, config.packages)
+    for name in config.variants:
+        yield from _variant(load_variant(name), config.packages)
+
+
+def _variant(variant: Variant, packages: list[str]) -> Iterator[tuple[str, Any, bool, str]]:
+    """Yield the rules of a file of conf/variant/."""
+    placement, sharing, attention = variant.placement, variant.sharing, variant.attention
+    yield "variant.placement", placement, placement in ("before", "after"), "before or after"
+    if attention is None:
+        yield "variant.sharing", sharing, sharing in ("shared", "unshared"), "shared or unshared"
+    else:
+        yield "variant.sharing", sharing, sharing is None, "left out beside variant.attention"
+        yield from _targets("variant.attention", attention.get("_target_"), packages)
+    yield "variant.reader", variant.reader, variant.reader in (None, "dense"), "left out, or dense"
+    fits = variant.reader is None or placement == "before"
+    yield "variant.placement", placement, fits, "before, where variant.reader is dense"
+
+
+def _targets(where: str, target: Any, packages: list[str]) -> Iterator[tuple[str, Any, bool, str]]:
+    """Yield the rule that keeps a file from running code of any package."""
+    allowed = isinstance(target, str) and target.split(".")[0] in packages
+    named = f"a function or class of {', '.join(packages)} (or of what `packages` in conf/config.yaml adds)"
+    yield f"{where}._target_", target, allowed, named
 
 
 def _counts(config: Config) -> Iterator[tuple[str, int]]:

@@ -4,12 +4,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline import metrics
-from pipeline.config import Study, UserError
+from pipeline.config import Study
 from pipeline.results import AttendedSeed, Weights
+from pipeline.weights import check_sums
 
 Array = NDArray[np.float32]
 Mask = NDArray[np.bool_]
-TOLERANCE = 1e-5  # of the sum of a sample's weights, in float32
 
 
 def attention(study: Study, weights: Weights, x: Array) -> Array:
@@ -32,17 +32,7 @@ def attention(study: Study, weights: Weights, x: Array) -> Array:
     return read
 
 
-def check_sums(weights: NDArray[np.floating], whose: str) -> None:
-    """Raise a `UserError` unless attention weights (samples, steps, features) sum to 1 over the steps."""
-    sums = weights.sum(axis=1)
-    wrong = ~(np.abs(sums - 1) <= TOLERANCE)  # written so that NaN is wrong, too
-    if wrong.any():
-        sample, feature = np.argwhere(wrong)[0]
-        where = f"of sample {sample}, feature {feature} sum to {sums[sample, feature]:.6g}"
-        raise UserError(f"{whose}: the attention weights {where}: they must sum to 1.")
-
-
-def attended(weights: Array, mask: Mask, y: Array) -> AttendedSeed:
-    """Return mean vector and measures of attention weights (samples, steps)."""
+def attended(weights: Array, mask: Mask, classes: Array | None) -> AttendedSeed:
+    """Return mean vector and measures of attention weights (samples, steps); `classes` are labels 0 and 1, if any."""
     vector = weights.mean(axis=0, dtype=np.float64)
-    return AttendedSeed(vector, mask.mean(axis=0), metrics.summarize(weights, mask, y))
+    return AttendedSeed(vector, mask.mean(axis=0), metrics.summarize(weights, mask, classes))

@@ -8,40 +8,50 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from numpy.random import default_rng
 
 from pipeline import markdown, statistics, storage
-from pipeline.config import Compare, Data, Model, Study, Train
+from pipeline.config import CLASSIFICATION, Compare, Data, Model, Study, Train
 from pipeline.evidence import NULL_KEY, UNIFORM
-from pipeline.tables import Row, Tables
+from pipeline.sampling import TASK_KEYS
+from pipeline.tables import Row, Tables, VariantResult
 from pipeline.verdicts import CORRECT, NOT_LEARNED
 
 LEVEL = 0.05  # of significance
 PACKAGES = ("tensorflow", "keras", "numpy", "scipy")  # that make the numbers
 
 # The article's set-up, for which there are published numbers.
-ARTICLE = (Data(300_000, 0.1, 20, 2, 10, "zero_one", 0), Model(32), Train(1, 64, 0.001, 64, 64))
+TASK = {"_target_": "pipeline.tasks.planted_key", "kind": CLASSIFICATION, "feature": None, "noise": 0.0}
+DATA = Data(300_000, 0.1, 20, 2, 10, "zero_one", 0)
+ARTICLE = (TASK | {"name": "planted_key"}, DATA, Model(32, "lstm"), Train(1, 64, 0.001, 64, 64))
 
 
-def render(study: Study, tables: Tables, data: str) -> str:
+def render(study: Study, tables: Tables, first: VariantResult) -> str:
     """Return the report in Markdown.
 
     Args:
         study: what was run.
         tables: what came out.
-        data: hash of the training samples.
+        first: the results of a variant, which tell of the samples: their hash, and which steps are key steps.
     """
+    key = first.key()
+    fixed = [int(step) for step in np.flatnonzero(key == 1)]  # key steps in all samples
+    where = "the planted step" if len(fixed) == 1 else "a key step"
     environment = Environment(loader=PackageLoader("pipeline", "."), undefined=StrictUndefined, trim_blocks=True)
     environment.filters["f3"] = lambda number: f"{number:.3f}"
     return environment.get_template("report.md.j2").render(
         study=study,
         limits=study.compare.thresholds,
-        uniform_mass=1 / study.data.time_steps,
-        answer=answer(tables.runs, tables.effects, study.compare),
+        uniform_mass=key.sum() / len(key),
+        score=markdown.SCORES[study.score],
+        limit=getattr(study.compare.thresholds, study.score),
+        options={name: value for name, value in study.task.items() if name not in TASK_KEYS},
+        where=where,
+        answer=answer(tables.runs, tables.effects, study.compare, where),
         results=markdown.results_table(tables.summary),
-        effects=markdown.effects_table(tables.effects),
-        pairs=tables.effects[0]["n"],
-        smallest_p=tables.effects[0]["smallest_p"],
+        effects=markdown.effects_table(tables.effects) if tables.effects else "",
+        pairs=tables.effects[0]["n"] if tables.effects else 0,
+        smallest_p=tables.effects[0]["smallest_p"] if tables.effects else 1,
         level=LEVEL,
         verdicts=markdown.verdicts_table(tables.summary),
-        peaks=markdown.peaks_table(tables.runs, study.data.key_step),
+        peaks=markdown.peaks_table(tables.runs, *fixed) if fixed else "",
         controls=markdown.controls_table(tables.controls),
         uniform=[_told(tables.controls, UNIFORM, placement) for placement in _placements(tables.controls)],
         null=_told(tables.controls, NULL_KEY),
@@ -49,10 +59,10 @@ def render(study: Study, tables: Tables, data: str) -> str:
         explanations=markdown.explanations_table(tables.explanations),
         learning=markdown.learning_table(tables.learning),
         one_feature=markdown.one_feature_table(tables.controls),
-        article=(study.data, study.model, study.train) == ARTICLE,
+        article=(study.task, study.data, study.model, study.train) == ARTICLE,
         published=markdown.published_table(tables.summary),
         values=_flat(storage.values(study, "comparison")),
-        dataset=data,
+        dataset=first.data,
         versions={name: version(name) for name in PACKAGES},
     )
 
@@ -62,11 +72,11 @@ def _placements(controls: list[Row]) -> list[str]:
 
 
 def _told(controls: list[Row], control: str, placement: str = "") -> Row:
-    """Return what the template tells of a control: number of runs, how many learned, lowest and highest accuracy."""
+    """Return what the template tells of a control: number of runs, how many learned, lowest and highest score."""
     own = [row for row in controls if row["control"] == control and placement in ("", row["placement"])]
-    accuracies = [row["accuracy"] for row in own]
+    scores = [row["r2"] if "r2" in row else row["accuracy"] for row in own]
     learned = sum(row["verdict"] != NOT_LEARNED for row in own)
-    return {"placement": placement, "n": len(own), "learned": learned, "low": min(accuracies), "high": max(accuracies)}
+    return {"placement": placement, "n": len(own), "learned": learned, "low": min(scores), "high": max(scores)}
 
 
 def _flat(values: Any, name: str = "") -> list[str]:
@@ -77,7 +87,7 @@ def _flat(values: Any, name: str = "") -> list[str]:
     return [f"{name}: {values}"]
 
 
-def _share_correct(runs: list[Row], settings: Compare) -> str:
+def _share_correct(runs: list[Row], settings: Compare, where: str) -> str:
     """Return the sentence on how many of the runs that learned the task are correct, with its interval over seeds."""
     learned = [run for run in runs if run["verdict"] != NOT_LEARNED]
     correct = sum(run["verdict"] == CORRECT for run in learned)
@@ -93,19 +103,22 @@ def _share_correct(runs: list[Row], settings: Compare) -> str:
         interval = f" ({np.mean(shares):.0%} of them, {settings.confidence:.0%} interval {low:.0%} to {high:.0%})"
     return (
         f"Of {len(runs)} runs {len(learned)} learned the task, and in {correct} of these{interval} the attention "
-        "vector, averaged over samples, peaks at the planted step."
+        f"vector, averaged over samples, peaks at {where}."
     )
 
 
-def answer(runs: list[Row], effects: list[Row], settings: Compare) -> str:
-    """Return the answer to the article's question in three sentences, each with its numbers and interval."""
+def answer(runs: list[Row], effects: list[Row], settings: Compare, where: str = "the planted step") -> str:
+    """Return the answer to the article's question in three sentences, each with its numbers and interval.
+
+    Without effects it is the first of them alone. `where` is what attention is to find.
+    """
     confidence = settings.confidence
     said = {
-        "placement": ("After the LSTM, attention puts", "on the planted step than before it", "after > before"),
+        "placement": ("After the LSTM, attention puts", f"on {where} than before it", "after > before"),
         "sharing": ("Unshared, it puts", "there than shared", "unshared > shared"),
     }
-    sentences = [_share_correct(runs, settings)]
-    for effect, (start, end, pair) in said.items():
+    sentences = [_share_correct(runs, settings, where)]
+    for effect, (start, end, pair) in said.items() if effects else ():
         row = markdown.effect_row(effects, effect, "key_mass")
         more = "more" if row["iqm"] > 0 else "less"
         told = "" if row["p_holm"] < LEVEL else ", which cannot be told from chance"

@@ -12,7 +12,7 @@ from pipeline.storage import read_arrays, read_csv, write_arrays, write_csv, wri
 
 Weights = dict[str, NDArray[np.float32]]  # by the path of the variable
 BATCHES = "batches"
-Point = tuple[int, float, float]  # batches seen; mean loss (nats) and accuracy over those since the last point
+Point = tuple[int, float, float]  # batches seen; mean loss and score over those since the last point
 
 
 class Snapshots(NamedTuple):
@@ -30,13 +30,17 @@ class Snapshots(NamedTuple):
 
 
 class TrainedSeed(NamedTuple):
-    """What training gives for a seed; loss (nats) and accuracy (share) are those on the held-out samples."""
+    """What training gives for a seed; loss and score are those on the held-out samples.
+
+    They are the binary cross-entropy (nats) and the accuracy (share) of a classification, the mean squared error and
+    the coefficient of determination of a regression.
+    """
 
     weights: Weights
     snapshots: Snapshots
     curve: list[Point]
     loss: float
-    accuracy: float
+    score: float
 
     def weights_hash(self) -> str:
         """Return a hash of the weights: the same bytes, the same hash."""
@@ -63,30 +67,31 @@ class AttendedSeed(NamedTuple):
         return digest(rounded)
 
 
-def write_training(folder: Path, trained: dict[int, TrainedSeed], data: str) -> None:
-    """Write metrics.csv, history.csv, weights/seed-N.npz, snapshots/seed-N.npz, and data.txt, the hash of the data."""
+def write_training(folder: Path, trained: dict[int, TrainedSeed], data: str, score: str = "accuracy") -> None:
+    """Write metrics.csv, history.csv, weights/seed-N.npz, snapshots/seed-N.npz, and data.txt, the hash of the data.
+
+    `score` is the name of the score.
+    """
     write_text(folder / "data.txt", data + "\n")
     for seed, result in trained.items():
         write_arrays(folder / "weights" / f"seed-{seed}.npz", result.weights)
         snapshots = result.snapshots
         write_arrays(folder / "snapshots" / f"seed-{seed}.npz", {BATCHES: snapshots.batches} | snapshots.weights)
-    write_csv(
-        folder / "metrics.csv", ["seed", "loss", "accuracy"], [[s, r.loss, r.accuracy] for s, r in trained.items()]
-    )
-    write_curves(folder / "history.csv", trained)
+    write_csv(folder / "metrics.csv", ["seed", "loss", score], [[s, r.loss, r.score] for s, r in trained.items()])
+    write_curves(folder / "history.csv", trained, score)
 
 
-def write_curves(path: Path, trained: dict[int, TrainedSeed]) -> None:
+def write_curves(path: Path, trained: dict[int, TrainedSeed], score: str = "accuracy") -> None:
     """Write the training curves, a row for each seed and point."""
     points = [[seed, *point] for seed, result in trained.items() for point in result.curve]
-    write_csv(path, ["seed", "batch", "loss", "accuracy"], points)
+    write_csv(path, ["seed", "batch", "loss", score], points)
 
 
 def read_training(folder: Path) -> dict[int, TrainedSeed]:
     """Return seed -> what `write_training` wrote."""
     curves: dict[int, list[Point]] = {}
     for row in read_csv(folder / "history.csv"):
-        point = (int(row["batch"]), float(row["loss"]), float(row["accuracy"]))
+        point = (int(row["batch"]), float(row["loss"]), _score(row))
         curves.setdefault(int(row["seed"]), []).append(point)
     trained = {}
     for row in read_csv(folder / "metrics.csv"):
@@ -94,8 +99,12 @@ def read_training(folder: Path) -> dict[int, TrainedSeed]:
         kept = read_arrays(folder / "snapshots" / f"seed-{seed}.npz")
         snapshots = Snapshots(kept.pop(BATCHES), kept)
         weights = read_arrays(folder / "weights" / f"seed-{seed}.npz")
-        trained[seed] = TrainedSeed(weights, snapshots, curves[seed], float(row["loss"]), float(row["accuracy"]))
+        trained[seed] = TrainedSeed(weights, snapshots, curves[seed], float(row["loss"]), _score(row))
     return trained
+
+
+def _score(row: dict[str, str]) -> float:
+    return float(row["r2"] if "r2" in row else row["accuracy"])
 
 
 def read_dataset(folder: Path) -> str:
@@ -117,6 +126,17 @@ def write_vectors(path: Path, attended: dict[int, AttendedSeed]) -> None:
         for step, (weight, key) in enumerate(zip(result.vector, result.key, strict=True))
     ]
     write_csv(path, ["seed", "step", "attention", "key"], rows)
+
+
+def write_heads(folder: Path, heads: dict[int, NDArray[np.float32]]) -> None:
+    """Write heads.csv: attention averaged over samples, (steps, heads) for each seed, a row for each number."""
+    rows = [
+        [seed, head, step, float(weight)]
+        for seed, vectors in heads.items()
+        for head, vector in enumerate(vectors.T)
+        for step, weight in enumerate(vector)
+    ]
+    write_csv(folder / "heads.csv", ["seed", "head", "step", "attention"], rows)
 
 
 def read_attention(folder: Path) -> dict[int, AttendedSeed]:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import shutil
 import sys
 from collections.abc import Iterable, Iterator, Mapping
@@ -13,18 +14,19 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.config import ROOT, Study, UserError, digest, load_variant, params
+from pipeline.choices import load_variant, params, plain
+from pipeline.config import ROOT, Study, UserError, digest
 
 # What each kind of result depends on: sections of the configuration.
-TRAINING = ("data", "model", "train", "seeds", "variant")
+TRAINING = ("task", "data", "model", "train", "seeds", "variant")
 SECTIONS = {
-    "data/train": ("data",),
-    "data/validation": ("data",),
-    "data/probe": ("data", "probe"),
+    "data/train": ("task", "data"),
+    "data/validation": ("task", "data"),
+    "data/probe": ("task", "data", "probe"),
     "models": TRAINING,
     "attention": (*TRAINING, "probe", "explain"),
-    "controls": ("data", "model", "train", "variants", "controls"),
-    "comparison": ("data", "model", "train", "seeds", "variants", "probe", "explain", "controls", "compare"),
+    "controls": ("task", "data", "model", "train", "variants", "controls"),
+    "comparison": ("task", "data", "model", "train", "seeds", "variants", "probe", "explain", "controls", "compare"),
 }
 MAKERS = {"data": "dataset", "models": "train", "attention": "analyze", "comparison": "compare"}  # else the kind itself
 PARAMS = "params.json"
@@ -34,8 +36,8 @@ def values(config: Study, kind: str) -> dict[str, Any]:
     """Return the values that a kind of result depends on, as JSON can hold them; variants with what defines them."""
     sections = {name: getattr(config, name) for name in SECTIONS[kind]}
     if "variants" in sections:
-        sections["variants"] = [dataclasses.asdict(load_variant(name)) for name in config.variants]
-    return {name: dataclasses.asdict(v) if dataclasses.is_dataclass(v) else v for name, v in sections.items()}  # type: ignore[arg-type]
+        sections["variants"] = [load_variant(name) for name in config.variants]
+    return {name: plain(value) for name, value in sections.items()}
 
 
 def folder(config: Study, kind: str) -> Path:
@@ -169,8 +171,9 @@ def write_csv(path: Path, header: list[str], rows: Iterable[list[Any]]) -> None:
 
 
 def write_rows(path: Path, rows: list[dict[str, Any]]) -> None:
-    """Write a table of at least one row, all rows with the same names."""
-    write_csv(path, list(rows[0]), [list(row.values()) for row in rows])
+    """Write a table of at least one row; not a number stands where a row lacks a value that others have."""
+    header = list(dict.fromkeys(name for row in rows for name in row))
+    write_csv(path, header, [[row.get(name, math.nan) for name in header] for row in rows])
 
 
 def read_csv(path: Path) -> list[dict[str, str]]:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.config import Thresholds, Variant
-from pipeline.evidence import ControlRun, ExplainedSeed
+from pipeline.evidence import UNTRAINED, ControlRun, ExplainedSeed
 from pipeline.results import AttendedSeed, TrainedSeed
 from pipeline.verdicts import VERDICTS, verdict
 
@@ -46,30 +46,33 @@ class Tables(NamedTuple):
     learning: list[Row]
 
 
-def run_rows(results: list[VariantResult], limits: Thresholds) -> list[Row]:
-    """Return a row for each (variant, seed): verdict, held-out loss and accuracy, mean vector's peak, every measure."""
+def run_rows(results: list[VariantResult], limits: Thresholds, score: str = "accuracy") -> list[Row]:
+    """Return a row for each (variant, seed): verdict, held-out loss and score, mean vector's peak, every measure."""
     rows = []
     for result in results:
         for seed, trained in result.trained.items():
-            judged = _judged(trained.loss, trained.accuracy, result.attended[seed], limits)
+            judged = _judged(trained.loss, (score, trained.score), result.attended[seed], limits)
             rows.append(_named(result.variant, seed) | judged)
     return rows
 
 
 def _named(variant: Variant, seed: int) -> Row:
-    return {"variant": variant.name, "placement": variant.placement, "sharing": variant.sharing, "seed": seed}
+    return {"variant": variant.name, "placement": variant.placement, "sharing": variant.sharing or "", "seed": seed}
 
 
-def _judged(loss: float, accuracy: float, attended: AttendedSeed, limits: Thresholds) -> Row:
-    word = verdict(accuracy, attended.measures, attended.vector, attended.key, limits)
+def _judged(loss: float, score: tuple[str, float], attended: AttendedSeed, limits: Thresholds) -> Row:
+    name, reached = score
+    word = verdict(reached >= getattr(limits, name), attended.measures, attended.vector, attended.key, limits)
     peak = int(attended.vector.argmax())
-    return {"verdict": word, "peak_step": peak, "loss": loss, "accuracy": accuracy} | attended.measures
+    return {"verdict": word, "peak_step": peak, "loss": loss, name: reached} | attended.measures
 
 
-def control_rows(controls: list[ControlRun], limits: Thresholds) -> list[Row]:
+def control_rows(controls: list[ControlRun], limits: Thresholds, score: str = "accuracy") -> list[Row]:
     """Return a row for each run of a control, told like those of the study."""
     return [
-        {"control": run.control} | _named(run.variant, run.seed) | _judged(run.loss, run.accuracy, run.attended, limits)
+        {"control": run.control}
+        | _named(run.variant, run.seed)
+        | _judged(run.loss, (score, run.score), run.attended, limits)
         for run in controls
     ]
 
@@ -103,28 +106,29 @@ def explanation_rows(results: list[VariantResult]) -> list[Row]:
     """Return a row for each variant and explanation, attention the first: means and deviations of scores over seeds."""
     rows = []
     for result in results:
-        itself = [seen.measures | dict.fromkeys(AGREEMENT, 1.0) for seen in result.attended.values()]
+        own = [name for name in AGREEMENT if name in next(iter(result.explained.values())).scores[UNTRAINED]]
+        itself = [seen.measures | dict.fromkeys(own, 1.0) for seen in result.attended.values()]
         scores = {ATTENTION: itself}
         for explained in result.explained.values():
-            for name, own in explained.scores.items():
-                scores.setdefault(name, []).append(own)
+            for name, scored in explained.scores.items():
+                scores.setdefault(name, []).append(scored)
         for name, seeds in scores.items():
             row: Row = {"variant": result.variant.name, "explanation": name, "seeds": len(seeds)}
-            rows.append(row | _spreads(seeds, [*SCORES, *AGREEMENT]))
+            rows.append(row | _spreads(seeds, [name for name in (*SCORES, *AGREEMENT) if name in seeds[0]]))
     return rows
 
 
-def learning_rows(results: list[VariantResult], limits: Thresholds) -> list[Row]:
+def learning_rows(results: list[VariantResult], limits: Thresholds, score: str = "accuracy") -> list[Row]:
     """Return for each (variant, seed) when the task was learned, and when attention found the key.
 
-    `learned_at` is the first point of the training curve whose accuracy reaches `limits.accuracy`; `found_at` the first
+    `learned_at` is the first point of the training curve whose score reaches its limit; `found_at` the first
     from which on the mean vector always peaks at a key step, with a lift of at least `limits.lift`. Both are in batches
     seen, NaN if that never came about.
     """
     rows = []
     for result in results:
         for seed, trained in result.trained.items():
-            learned = [batch for batch, _, accuracy in trained.curve if accuracy >= limits.accuracy]
+            learned = [batch for batch, _, reached in trained.curve if reached >= getattr(limits, score)]
             found = _found_at(result.explained[seed], result.attended[seed].key, limits.lift)
             row: Row = {"variant": result.variant.name, "seed": seed}
             rows.append(row | {"learned_at": float(learned[0]) if learned else math.nan, "found_at": found})

@@ -8,9 +8,11 @@ from numpy.typing import NDArray
 
 from pipeline.config import Tracking
 from pipeline.evidence import ControlRun
+from pipeline.markdown import SCORES
 from pipeline.results import AttendedSeed, TrainedSeed
 from pipeline.storage import read_csv, shown
 
+SHORT = {name: title.split()[1] for name, title in SCORES.items()}
 BLOCKS = "▁▂▃▄▅▆▇█"
 
 
@@ -20,11 +22,11 @@ def blocks(vector: NDArray[np.floating]) -> str:
     return "".join(BLOCKS[max(level, 0)] for level in levels)
 
 
-def show_training(trained: dict[int, TrainedSeed]) -> None:
-    """Print held-out loss and accuracy of each seed."""
-    print("  seed  held-out loss  held-out accuracy")
+def show_training(trained: dict[int, TrainedSeed], score: str) -> None:
+    """Print held-out loss and score of each seed."""
+    print(f"  seed  held-out loss  {SCORES[score]:>17}")
     for seed, result in trained.items():
-        print(f"{seed:>6}  {result.loss:>13.2e}  {result.accuracy:>17.4f}")
+        print(f"{seed:>6}  {result.loss:>13.2e}  {result.score:>17.4f}")
 
 
 def show_attention(title: str, attended: dict[int, AttendedSeed]) -> None:
@@ -37,24 +39,25 @@ def show_attention(title: str, attended: dict[int, AttendedSeed]) -> None:
     print(" " * 19 + "".join("^" if share == key.max() > 0 else " " for share in key).rstrip())
 
 
-def show_controls(runs: list[ControlRun]) -> None:
-    """Print held-out accuracy and key mass, a line for each control and variant."""
-    print("control         variant             accuracy              key mass")
+def show_controls(runs: list[ControlRun], score: str) -> None:
+    """Print held-out score and key mass, a line for each control and variant."""
+    print(f"control         variant             {SHORT[score]:<20}  key mass")
     for control, variant in dict.fromkeys((run.control, run.variant.name) for run in runs):
         own = [run for run in runs if (run.control, run.variant.name) == (control, variant)]
-        accuracies, masses = [run.accuracy for run in own], [run.attended.measures["key_mass"] for run in own]
-        spread = f"{min(accuracies):.4f} to {max(accuracies):.4f}  {min(masses):.3f} to {max(masses):.3f}"
-        print(f"{control:<15} {variant:<18}  {spread}")
+        scores, masses = [run.score for run in own], [run.attended.measures["key_mass"] for run in own]
+        reached = f"{min(scores):.4f} to {max(scores):.4f}"
+        print(f"{control:<15} {variant:<18}  {reached:<20}  {min(masses):.3f} to {max(masses):.3f}")
 
 
 def show_comparison(summary: list[dict[str, str]]) -> None:
     """Print the means over seeds, a line for each row of summary.csv."""
-    print("variant             key mass  hit rate  late mass  accuracy   correct")
+    score = next(name for name in SCORES if f"{name}_mean" in summary[0])
+    print(f"variant             key mass  hit rate  late mass  {SHORT[score]:>8}   correct")
     for row in summary:
         numbers = [float(row[f"{name}_mean"]) for name in ("key_mass", "hit_rate", "late_mass")]
         cells = "".join(f"{number:>10.3f}" for number in numbers)
         correct = f"{row['correct']} of {row['seeds']}"
-        print(f"{row['variant']:<18}{cells}{float(row['accuracy_mean']):>11.5f}{correct:>10}")
+        print(f"{row['variant']:<18}{cells}{float(row[f'{score}_mean']):>11.5f}{correct:>10}")
 
 
 def show_study(folder: Path, attended: dict[str, dict[int, AttendedSeed]], settings: Tracking) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline import provenance, runtime
-from pipeline.config import ROOT, Data, Model, Tracking, UserError, Variant, digest
+from pipeline.config import ROOT, Data, Model, Tracking, UserError, Variant, digest, score_of
 from pipeline.interrupt import finished_first
 from pipeline.results import AttendedSeed, Point, TrainedSeed
 
@@ -23,10 +23,9 @@ Values = dict[str, Any]  # sections of the configuration, as params.json of a re
 
 
 class Tracker:
-    """MLflow at the place that a file of conf/tracking/ names.
+    """MLflow at the place that a file of conf/tracking/ names, whose paths are relative to the project's root.
 
-    Paths in its settings are relative to the project's root. Database and experiment are made if need be: make one
-    before starting processes that make theirs.
+    Database and experiment are made if need be: make one before starting processes that make theirs.
     """
 
     def __init__(self, settings: Tracking) -> None:
@@ -80,22 +79,23 @@ class Tracker:
         """Delete a run."""
         self.client.delete_run(run_id)
 
-    def log_curve(self, run_id: str, points: list[Point]) -> None:
+    def log_curve(self, run_id: str, values: Values, points: list[Point]) -> None:
         """Log points of the training curve over the number of batches seen."""
-        losses = [("train_loss", loss, batch) for batch, loss, _ in points]
-        self.log(run_id, losses + [("train_accuracy", accuracy, batch) for batch, _, accuracy in points])
+        names = ("train_loss", f"train_{score_of(values['task'])}")
+        self.log(run_id, [(name, point[i], point[0]) for i, name in enumerate(names, 1) for point in points])
 
     @finished_first()
     def log_training(self, run_id: str, values: Values, seed: int, result: TrainedSeed) -> None:
         """Log what was trained from what, and what came out, but for the training curve."""
         from mlflow.entities import Dataset, DatasetInput
 
-        params = {f"{section}.{key}": v for section in ("data", "model", "train") for key, v in values[section].items()}
+        sections = ("task", "data", "model", "train")
+        params = {f"{section}.{name}": v for section in sections for name, v in values[section].items()}
         params |= {"variant": values["variant"]["name"], "seed": seed}
-        where, what = '{"uri": "data/train"}', values["data"]
-        data = Dataset("planted_key", digest(what), "local", where, profile=json.dumps(what))
+        what, source = {name: values[name] for name in ("task", "data")}, '{"uri": "data/train"}'
+        data = Dataset(values["task"]["name"], digest(what), "local", source, profile=json.dumps(what))
         self._log_dataset(run_id, DatasetInput(data))
-        metrics = [("loss", result.loss, 0), ("accuracy", result.accuracy, 0)]
+        metrics = [("loss", result.loss, 0), (score_of(values["task"]), result.score, 0)]
         self.log(run_id, metrics, params, {"weights_hash": result.weights_hash()})
         self._log_model(run_id, values, result)  # last: it marks the run as FINISHED
 
@@ -118,8 +118,8 @@ class Tracker:
 
         from pipeline import models
 
-        data, variant = Data(**values["data"]), Variant(**values["variant"])
-        model = models.classifier(data, Model(**values["model"]), variant)
+        data, regression = Data(**values["data"]), score_of(values["task"]) == "r2"
+        model = models.classifier(data, Model(**values["model"]), Variant(**values["variant"]), regression)
         models.set_weights(model, result.weights)
         shape, float32 = (-1, data.time_steps, data.input_dim), np.dtype(np.float32)
         signature = ModelSignature(

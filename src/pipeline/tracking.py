@@ -24,7 +24,7 @@ class LiveRun:
     def log_curve(self, points: list[Point]) -> None:
         """Log new points of the training curve."""
         if self.tracker and self.run_id:
-            self.tracker.log_curve(self.run_id, points)
+            self.tracker.log_curve(self.run_id, self.values, points)
 
     def finish(self, result: TrainedSeed) -> None:
         """Log the result; a run that another process finished meanwhile with the same result makes way for it."""
@@ -100,7 +100,7 @@ def _ensure_seed(
         run_id = runs[hashes.index("")].info.run_id
     else:
         with tracker.run(*_name_and_tags(values, seed)) as run_id:
-            tracker.log_curve(run_id, trained.curve)
+            tracker.log_curve(run_id, values, trained.curve)
             tracker.log_training(run_id, values, seed, trained)
     if attended is not None:
         tracker.log_attention(run_id, values, _name_and_tags(values, seed)[0], attended)
@@ -123,12 +123,13 @@ def ensure_comparison(settings: Tracking, folder: Path) -> bool:
 
 
 def _config_hash(values: Values, seed: int) -> str:
-    return digest({name: values[name] for name in ("data", "model", "train", "variant")} | {"seed": seed})
+    return digest({name: values[name] for name in ("task", "data", "model", "train", "variant")} | {"seed": seed})
 
 
 def _name_and_tags(values: Values, seed: int) -> tuple[str, dict[str, str]]:
     variant = values["variant"]
-    tags = {"variant": variant["name"], "placement": variant["placement"], "sharing": variant["sharing"]}
+    tags = {"variant": variant["name"], "placement": variant["placement"], "sharing": variant.get("sharing", "")}
+    tags |= {"task": values["task"]["name"]}
     tags |= {"kind": "seed", "seed": str(seed), "config_hash": _config_hash(values, seed)}
     return f"{variant['name']}, seed {seed}", tags
 

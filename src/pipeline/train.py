@@ -10,21 +10,23 @@ import numpy as np
 from numpy.random import Generator, SeedSequence, default_rng
 from numpy.typing import NDArray
 
-from pipeline import dataset, runtime, storage, terminal, tracking
+from pipeline import dataset, evaluation, runtime, storage, terminal, tracking
 from pipeline.command import command
 from pipeline.config import Config, Data, Model, Train, Variant
 from pipeline.dataset import Split
+from pipeline.evaluation import Predict
 from pipeline.results import Point, Snapshots, TrainedSeed, write_training
+from pipeline.weights import check_sums
 
 if TYPE_CHECKING:
     import keras
 
-    from pipeline.models import AttentionModel, Steps
+    from pipeline.models import AttentionModel
+    from pipeline.steps import Steps
 
 SHUFFLED_BATCHES = 64  # batches read and shuffled at a time
 GROUP = 64  # batches handed over at a time, at most
 Observer = Callable[[list[Point]], None]
-Predict = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 
 def shuffled_batches(split: Split, train: Train, rng: Generator) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
@@ -77,15 +79,18 @@ def train_seed(config: Config, seed: int, split: Split, held_out: Split, observe
     from pipeline import models
 
     initial, order = SeedSequence(seed).spawn(2)
-    compiled = _compiled(config.data, config.model, config.train, config.chosen_variant())
-    start = models.build(config.data, config.model, config.chosen_variant(), initial)
+    variant, output = config.chosen_variant(), models.output_of(config.regression)
+    compiled = _compiled(config.data, config.model, config.train, variant, config.regression)
+    start = models.build(config.data, config.model, variant, initial, output)
     classifier = compiled.model.classifier
-    classifier.set_weights(start.classifier.get_weights())
+    for variable, value in zip(classifier.variables, start.classifier.variables, strict=True):
+        variable.assign(value)
     for variable, value in zip(compiled.optimizer.variables, compiled.optimizer_state, strict=True):
         variable.assign(value)
     curve, snapshots = _fit(compiled, split, config.train, default_rng(order), observe)
-    loss, accuracy = evaluate(compiled.predict, held_out)
-    return TrainedSeed(models.get_weights(classifier), snapshots, curve, loss, accuracy)
+    evaluate = evaluation.regression if config.regression else evaluation.classification
+    loss, score = evaluate(compiled.predict, held_out)
+    return TrainedSeed(models.get_weights(classifier), snapshots, curve, loss, score)
 
 
 class _Compiled(NamedTuple):
@@ -99,17 +104,19 @@ class _Compiled(NamedTuple):
 
 
 @lru_cache(maxsize=1)
-def _compiled(data: Data, model: Model, train: Train, variant: Variant) -> _Compiled:
+def _compiled(data: Data, model: Model, train: Train, variant: Variant, regression: bool) -> _Compiled:
     import keras
 
-    from pipeline import models
+    from pipeline import models, steps
 
-    built = models.build(data, model, variant, SeedSequence(0))
+    built = models.build(data, model, variant, SeedSequence(0), models.output_of(regression))
+    noise = default_rng(0).standard_normal((8, data.time_steps, data.input_dim), dtype=np.float32)
+    check_sums(np.array(built.attention(noise)), variant.name)  # before it is trained for minutes
     optimizer = keras.optimizers.Adam(train.learning_rate)
     optimizer.build(built.classifier.trainable_variables)
     state = [np.array(variable) for variable in optimizer.variables]
-    steps = models.training_steps(built.classifier, optimizer)
-    return _Compiled(built, optimizer, state, steps, models.in_batches(built.classifier))
+    compiled = steps.training_steps(built.classifier, optimizer, regression)
+    return _Compiled(built, optimizer, state, compiled, models.in_batches(built.classifier))
 
 
 def snapshot_points(batches: int, train: Train) -> NDArray[np.int64]:
@@ -130,13 +137,13 @@ def _fit(
     kept = [models.get_weights(attention)]
     curve: list[Point] = []
     seen = told = 0
-    sums = np.zeros(2)  # of loss and accuracy over the batches since the last point
+    sums = np.zeros(2)  # of loss and score over the batches since the last point
     for x, y, count in groups(split, train, rng):
         sums += compiled.steps(x, y, count)
         seen += count
         if seen % train.log_every == 0 or seen == batches:
-            loss, accuracy = sums / ((seen - 1) % train.log_every + 1)
-            curve.append((seen, float(loss), float(accuracy)))
+            loss, score = sums / ((seen - 1) % train.log_every + 1)
+            curve.append((seen, float(loss), float(score)))
             sums[:] = 0
             if seen in wanted:
                 kept.append(models.get_weights(attention))
@@ -150,18 +157,6 @@ def batches_per_epoch(samples: int, size: int) -> int:
     """Return how many full batches `shuffled_batches` yields in an epoch."""
     stretches, rest = divmod(samples, SHUFFLED_BATCHES * size)
     return stretches * SHUFFLED_BATCHES + rest // size
-
-
-def evaluate(predict: Predict, split: Split) -> tuple[float, float]:
-    """Return the mean binary cross-entropy (nats) and the accuracy at a threshold of 1/2 over all samples."""
-    loss, right = 0.0, 0
-    for start in range(0, split.samples, dataset.CHUNK):
-        x, y = (split.rows(name, start, start + dataset.CHUNK) for name in ("x", "y"))
-        p = predict(x)[:, 0].astype(np.float64)
-        likelihood = np.clip(np.where(y == 1, p, 1 - p), 1e-7, 1)  # the bound that Keras' loss has, too
-        loss -= float(np.log(likelihood).sum())
-        right += int(((p > 0.5) == (y == 1)).sum())
-    return loss / split.samples, right / split.samples
 
 
 def _train_tracked(config: Config, split: Split, held_out: Split, seed: int) -> TrainedSeed:
@@ -180,8 +175,8 @@ def stage(config: Config) -> None:
     with tracking.none_left_open(config.tracking), storage.writing(config, "models") as folder:
         work, tasks = partial(_train_tracked, config, split, held_out), {seed: (seed,) for seed in config.seeds}
         trained = runtime.each(work, tasks, pool)
-        write_training(folder, trained, split.sha256)
-    terminal.show_training(trained)
+        write_training(folder, trained, split.sha256, config.score)
+    terminal.show_training(trained, config.score)
     terminal.show_where(storage.folder(config, "models"), config.tracking)
 
 

@@ -10,7 +10,7 @@ VERDICTS = (CORRECT, LATE, DIFFUSE, SILENT, NOT_LEARNED)
 
 
 def verdict(
-    accuracy: float,
+    learned: bool,
     measures: dict[str, float],
     vector: NDArray[np.floating],
     key: NDArray[np.floating],
@@ -18,21 +18,21 @@ def verdict(
 ) -> str:
     """Return the verdict on a run.
 
-    - not learned: held-out accuracy below `limits.accuracy`; attention then means nothing;
+    - not learned: attention then means nothing;
     - correct: the mean vector's largest step is a key step, and `key_lift` reaches `limits.lift`;
     - diffuse: no step stands out: `entropy` reaches `limits.entropy`, or the largest step's lift misses `limits.lift`;
     - late-shifted: the largest step lies after the key, and key and later steps hold most of the attention;
     - silent failure: a step that carries nothing stands out.
 
     Args:
-        accuracy: held-out accuracy.
+        learned: whether the held-out score reaches its limit.
         measures: of `pipeline.metrics`.
         vector: (steps,), attention averaged over samples.
         key: (steps,), share of samples with a key at each step.
         limits: where the lines are drawn.
     """
     peak = int(vector.argmax())
-    if accuracy < limits.accuracy:
+    if not learned:
         return NOT_LEARNED
     if key[peak] > 0 and measures["key_lift"] >= limits.lift:
         return CORRECT

@@ -1,0 +1,56 @@
+"""The values of the study: what stands in params.yaml and in the files of conf/ that it names."""
+
+import dataclasses
+from functools import cache
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from pipeline.config import ROOT, Study, Task, UserError, Variant, names_in
+from pipeline.targets import SOURCE, TARGET, source_hash
+
+
+def load_variant(name: str) -> Variant:
+    """Return the variant as its file in conf/variant/ describes it."""
+    variant = OmegaConf.to_object(OmegaConf.merge(Variant(name=name), _load("variant", name)))
+    assert isinstance(variant, Variant)
+    return variant
+
+
+@cache
+def params() -> Study:
+    """Return the values of params.yaml, with those of the task that it names."""
+    task, values = {"task": load_task(task_name())}, OmegaConf.load(ROOT / "params.yaml")
+    study = OmegaConf.to_object(OmegaConf.merge(Study, task, values))
+    assert isinstance(study, Study)
+    return study
+
+
+def load_task(name: str) -> Task:
+    """Return the task as its file in conf/task/ describes it."""
+    return {"name": name, **OmegaConf.to_container(_load("task", name))}  # type: ignore[dict-item]
+
+
+def task_name() -> str:
+    """Return the name of the task in params.yaml."""
+    return str(OmegaConf.select(OmegaConf.load(ROOT / "params.yaml"), "task.name"))
+
+
+def plain(value: Any) -> Any:
+    """Return a value as JSON can hold it: without what it leaves open, with a hash of code of the user's own."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return plain(dataclasses.asdict(value)) if isinstance(value, Variant) else dataclasses.asdict(value)
+    if isinstance(value, list):
+        return [plain(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    source = source_hash(value[TARGET]) if TARGET in value else None
+    return {name: plain(item) for name, item in {**value, SOURCE: source}.items() if item is not None}
+
+
+def _load(group: str, name: str) -> DictConfig:
+    if name not in names_in(group):
+        raise UserError(f"{group} is {name}: it must be one of {', '.join(names_in(group))}.")
+    loaded = OmegaConf.load(ROOT / "conf" / group / f"{name}.yaml")
+    assert isinstance(loaded, DictConfig)
+    return loaded

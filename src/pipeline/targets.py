@@ -1,0 +1,54 @@
+"""Functions and classes that a configuration file names, such as a layer of the user's own."""
+
+import hashlib
+import pkgutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from pipeline.config import ROOT, UserError
+
+TARGET, SOURCE = "_target_", "_source_"  # keys of a dotted path, and of `source_hash` of it
+
+
+def locate(path: str, where: str) -> Any:
+    """Return what a dotted path such as "package.module.name" names, in the environment or the project's root.
+
+    Args:
+        path: the dotted path.
+        where: the parameter that holds it, for messages.
+
+    Raises:
+        UserError: if there is nothing by that name, or what it needs cannot be imported.
+    """
+    try:
+        with _root_on_path():
+            return pkgutil.resolve_name(path)
+    except Exception as error:  # whatever a user's own module raises
+        raise UserError(f"{where} is {path}: it cannot be imported ({' '.join(str(error).split())}).") from error
+
+
+def source_hash(path: str) -> str | None:
+    """Return a hash of the file that a dotted path leads into; none for installed packages.
+
+    So that results of a user's own layer are told from those that it gave before it was changed.
+    """
+    with _root_on_path():
+        spec = find_spec(path.split(".", maxsplit=1)[0])
+    origin = Path(spec.origin) if spec and spec.origin else None
+    if origin is None or not origin.is_relative_to(ROOT) or origin.is_relative_to(Path(__file__).parent):
+        return None
+    files = sorted(origin.parent.rglob("*.py")) if origin.name == "__init__.py" else [origin]
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:12]
+
+
+@contextmanager
+def _root_on_path() -> Iterator[None]:
+    sys.path.append(str(ROOT))  # last, so that a file there hides no package
+    try:
+        yield
+    finally:
+        sys.path.remove(str(ROOT))

@@ -1,0 +1,235 @@
+"""Every kind of attention on every task, and what a layer of one's own must give back."""
+
+import dataclasses
+import sqlite3
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline import analyze, blocks, dataset, models, sampling, train
+from pipeline.choices import load_task, load_variant
+from pipeline.config import Data, Explain, Model, Probe, Study, Train, UserError, Variant, names_in
+from pipeline.dataset import Split
+from pipeline.storage import read_rows
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+DATA = Data(480, 0.2, 6, 2, 3, "zero_one", 0)
+SMALL = {"redundant_keys": {"key_steps": [1, 4]}, "xor_keys": {"key_steps": [1, 4]}}
+MULTIPLIES = ("before_shared", "before_unshared", "after_shared", "after_unshared", "dense")
+
+
+def study(variant, task="planted_key", data=DATA, cell="lstm"):
+    settings = (Model(4, cell), Train(1, 16, 0.02, 8, 2), Probe(20), Explain(2, 1, 0))
+    return Study(
+        [variant], [0], data, *settings, task=load_task(task) | SMALL.get(task, {}), variant=load_variant(variant)
+    )
+
+
+def split(folder, config):
+    folder.mkdir()
+    dataset.write(folder, 96, config.data, np.random.SeedSequence(0), sampling.draw_of(config.task))
+    return Split(folder, 96)
+
+
+def go_through(config, folder):
+    """Train and analyze one seed."""
+    samples = split(folder, config)
+    trained = train.train_seed(config, 0, samples, samples, lambda points: None)
+    return trained, analyze.analyze_seed(config, samples, 0, trained)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("variant", names_in("variant"))
+def test_every_variant_goes_through_every_task(variant, tmp_path):
+    for task in names_in("task"):
+        data = dataclasses.replace(DATA, input_dim=1) if task == "dense_key" else DATA
+        config = study(variant, task, data)
+        trained, (attention, heads, attended, explained) = go_through(config, tmp_path / task)
+        assert np.isfinite([trained.loss, trained.score]).all()
+        assert attention.shape == (96, 6)
+        np.testing.assert_allclose(attention.sum(axis=1), 1, rtol=1e-5)
+        np.testing.assert_allclose(heads.mean(axis=1), attended.vector, rtol=1e-5)
+        assert heads.shape[1] == 4 or variant != "multi_head"
+        moved = {name for name in attended.measures if name.startswith("permuted")}
+        score = "r2" if config.regression else "accuracy"
+        assert moved == ({"permuted_change", f"permuted_{score}"} if variant in MULTIPLIES else set())
+        assert ("key_mass_y0" in attended.measures) != config.regression
+        assert {"untrained attention", "occlusion"} < explained.scores.keys()
+
+
+@pytest.mark.parametrize("cell", ["gru", "bidirectional"])
+@pytest.mark.parametrize("variant", ["before_shared", "after_unshared"])
+def test_other_cells_are_used_and_learn(variant, cell, tmp_path):
+    config = study(variant, cell=cell)
+    built = models.build(config.data, config.model, config.variant, np.random.SeedSequence(0))
+    assert cell in [layer.name for layer in built.classifier.layers]
+    config = dataclasses.replace(config, train=Train(60, 16, 0.02, 8, 2))
+    trained, _ = go_through(config, tmp_path / "data")
+    assert trained.score > 0.9
+
+
+def test_both_directions_start_from_weights_of_their_own():
+    built = models.build(DATA, Model(4, "bidirectional"), load_variant("none"), np.random.SeedSequence(0))
+    forward, backward = (
+        [w for path, w in models.get_weights(built.classifier).items() if name in path and "bias" not in path]
+        for name in ("forward", "backward")
+    )
+    assert len(forward) == len(backward) == 2
+    assert all((a != b).any() for a, b in zip(forward, backward, strict=True))
+
+
+@pytest.mark.parametrize("variant", ["luong", "bahdanau", "multi_head"])
+def test_a_seed_gives_the_same_weights_to_layers_that_draw_by_themselves(variant):
+    def weights(seed):
+        built = models.build(DATA, Model(4, "lstm"), load_variant(variant), np.random.SeedSequence(seed))
+        return models.get_weights(built.classifier)
+
+    first, again, other = weights(1), weights(1), weights(2)
+    for path in first:
+        np.testing.assert_array_equal(first[path], again[path])
+    assert any((first[path] != other[path]).any() for path in first if "attention" in path)
+
+
+def test_luongs_weights_by_hand():
+    import keras
+
+    from pipeline.attention import LuongAttention
+
+    layer = LuongAttention(units=1)
+    states = np.array([[[1.0, 0.0], [0.0, 2.0], [1.0, 1.0]]], "float32")
+    layer(states)
+    layer.keys.kernel.assign([[1.0, 0.0], [0.0, 2.0]])  # keys: (1, 0), (0, 4), (1, 2)
+    output, weights = layer(states, return_attention_scores=True)
+    scores = np.exp([1.0, 4.0, 3.0])  # times the query, (1, 1)
+    np.testing.assert_allclose(np.asarray(weights)[0], scores / scores.sum(), rtol=1e-6)
+    context = (scores / scores.sum()) @ states[0]
+    kernel = keras.ops.convert_to_numpy(layer.combine.kernel)
+    np.testing.assert_allclose(np.asarray(output)[0], np.tanh(np.concatenate([context, [1, 1]]) @ kernel), rtol=1e-5)
+
+
+def test_weights_of_several_heads_are_by_head():
+    from pipeline.attention import MultiHeadPooling
+
+    layer = MultiHeadPooling(heads=3, key_dim=2, units=5)
+    output, weights = layer(np.random.default_rng(0).normal(size=(4, 6, 2)), return_attention_scores=True)
+    assert output.shape == (4, 5)
+    assert weights.shape == (4, 6, 3)
+    np.testing.assert_allclose(np.asarray(weights).sum(axis=1), 1, rtol=1e-5)
+
+
+class Wrong:
+    """Makes layers that give back what they should not."""
+
+    def __new__(cls, fault, name):
+        import keras
+        from keras import ops
+
+        class Layer(keras.layers.Layer):
+            def call(self, inputs, return_attention_scores=False):
+                weights = ops.ones_like(inputs[:, :, 0]) / inputs.shape[1]
+                if fault == "sums":
+                    weights = weights * 1.1
+                elif fault == "negative":
+                    weights = ops.concatenate([weights[:, :1] - 1, weights[:, 1:2] + 1, weights[:, 2:]], axis=1)
+                elif fault == "nan":
+                    weights = weights * float("nan")
+                elif fault == "short":
+                    weights = weights[:, 1:]
+                elif fault == "output":
+                    return inputs[:, 0, 0], weights
+                elif fault == "alone":
+                    return inputs
+                elif fault == "broken":
+                    raise RuntimeError("this layer\ndoes not work")
+                return inputs, weights
+
+        return object() if fault == "no layer" else Layer(name=name)
+
+
+@pytest.mark.parametrize(
+    ("fault", "sentence"),
+    [
+        ("sums", "variant_of_mine: the attention weights of sample 0, feature 0 sum to 1.1: they must sum to 1."),
+        ("negative", "variant_of_mine: an attention weight is -0.833333: none may be negative."),
+        ("nan", "feature 0 sum to nan: they must sum to 1."),
+        ("short", "gives weights of shape (None, 5): it must be (batch, 6) or (batch, 6, features)."),
+        ("output", "gives an output of shape (None,): it must be (batch, units) or (batch, steps, features)."),
+        ("alone", "cannot give (output, weights) for (None, 6, 2)"),
+        ("broken", "this layer does not work"),
+        ("no layer", "gives a object: it must be a Keras layer."),
+    ],
+)
+def test_a_layer_that_gives_back_something_else_is_refused_before_training(fault, sentence, tmp_path):
+    attention = {"_target_": f"{__name__}.Wrong", "fault": fault}
+    config = dataclasses.replace(study("none"), variant=Variant("before", name="variant_of_mine", attention=attention))
+    samples = split(tmp_path / "data", config)
+    with pytest.raises(UserError) as caught:
+        train.train_seed(config, 0, samples, samples, lambda points: pytest.fail("training began"))
+    assert sentence in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_arguments_that_a_layer_does_not_take_are_named():
+    attention = {"_target_": "pipeline.attention.LuongAttention", "unitz": 3}
+    with pytest.raises(UserError, match=r"LuongAttention cannot be made with \{'unitz': 3\}"):
+        blocks.attention_layer(Variant("after", name="mine", attention=attention), 0)
+
+
+FIGURES = ["attention.png", "explanations.png", "learning.png"]
+
+
+@pytest.mark.slow
+def test_the_page_on_your_own_attention(fresh):
+    page = (REPOSITORY / "docs/your-attention.md").read_text(encoding="utf-8")
+    python, variant, packages = (block.split("```")[0].split("\n", 1)[1] for block in page.split("\n```")[1::2][:3])
+    assert len([line for line in python.splitlines() if line]) < 20
+    (fresh.root / "my_attention.py").write_text(python, encoding="utf-8")
+    (fresh.root / "conf/variant/mine.yaml").write_text(variant, encoding="utf-8")
+    error = fresh.stage("train", "+variant=mine", code=1).stderr
+    assert "variant.attention._target_ is my_attention.ScoredSum: it must be a function or class of pipeline" in error
+    config = fresh.root / "conf/config.yaml"
+    text = config.read_text(encoding="utf-8")
+    config.write_text(text.replace("  - pipeline\n  - keras\n", packages.split("\n", 1)[1] + "\n"), encoding="utf-8")
+    fresh.change({"variants": ["none", "mine"]})
+    fresh.run("git", "init", "-q")
+    stages = {f"{stage}@{name}" for stage in ("train", "analyze") for name in ("none", "mine")}
+    assert set(fresh.repro()) == {"dataset", "controls", "compare"} | stages
+    runs = read_rows(fresh.root / "comparison/runs.csv")
+    assert {run["variant"] for run in runs} == {"none", "mine"}
+    assert sorted(path.name for path in (fresh.root / "comparison/figures").iterdir()) == FIGURES
+    report = (fresh.root / "comparison/report.md").read_text(encoding="utf-8")
+    assert "takes variants of all four combinations" in report
+    with sqlite3.connect(fresh.root / "mlruns/mlflow.db") as database:
+        tracked = database.execute("select value from tags where key = 'variant'").fetchall()
+    assert sorted(tracked) == [("mine",)] * 2 + [("none",)] * 2
+    (fresh.root / "my_attention.py").write_text(python.replace("axis=1", "axis=-2"), encoding="utf-8")
+    error = fresh.stage("compare", code=1).stderr
+    assert "models/mine was made with other values (variant.attention._source_" in error
+    assert "run `python -m pipeline.train +variant=mine`." in error
+
+
+@pytest.mark.slow
+def test_a_study_of_a_regression(fresh):
+    fresh.change({"task": {"name": "find_max"}, "variants": ["after_unshared", "luong"], "train": {"epochs": 4}})
+    fresh.run("git", "init", "-q")
+    fresh.repro()
+    runs = read_rows(fresh.root / "comparison/runs.csv")
+    assert len(runs) == 4
+    assert all(run["r2"] <= 1 and "accuracy" not in run and "key_mass_y0" not in run for run in runs)
+    report = (fresh.root / "comparison/report.md").read_text(encoding="utf-8")
+    for words in ("task `find_max`", "held-out R²", "R² lies between", "*Not learned*: held-out R² below 0.95"):
+        assert words in report
+    controls = read_rows(fresh.root / "controls/controls.csv")
+    assert {row["control"] for row in controls} == {"frozen uniform", "one feature", "null key"}
+    assert max(row["r2"] for row in controls if row["control"] == "null key") < 0.2
+    assert "held-out R²" in fresh.stage("train", "+variant=luong").stdout
+
+
+@pytest.mark.slow
+def test_by_hand_another_task_leaves_the_study_alone(fresh):
+    words = ("task=xor_keys", "task.key_steps=[1,4]")
+    fresh.stage("dataset", *words)
+    assert not (fresh.root / "data").exists()
+    assert "task.key_steps has no value" not in fresh.stage("train", "+variant=none", *words).stdout
+    assert "outputs/" in fresh.stage("analyze", "+variant=none", *words).stdout
