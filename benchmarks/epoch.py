@@ -27,7 +27,7 @@ def ours(placement, x, y):
     import keras
     import numpy as np
 
-    from pipeline import models, runtime, train
+    from pipeline import models, runtime, steps, train
     from pipeline.config import Data, Model, Train, Variant
 
     class Memory:
@@ -41,14 +41,15 @@ def ours(placement, x, y):
 
     runtime.import_tensorflow()
     data, settings = Data(len(x), 0.1, STEPS, FEATURES, KEY, "zero_one", 0), Train(1, BATCH, 0.001, 64, 64)
-    model = models.build(data, Model(UNITS), Variant(placement, "unshared"), np.random.SeedSequence(0)).classifier
+    variant = Variant(placement, "unshared")
+    model = models.build(data, Model(UNITS, "lstm"), variant, np.random.SeedSequence(0)).classifier
     optimizer = keras.optimizers.Adam(0.001)
     optimizer.build(model.trainable_variables)
-    steps = models.training_steps(model, optimizer)
+    train_group = steps.training_steps(model, optimizer)
 
     def epoch(count):
         for group in train.groups(Memory(count), settings, np.random.default_rng(0)):
-            steps(*group)
+            train_group(*group)
 
     return epoch
 

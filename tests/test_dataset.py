@@ -64,7 +64,7 @@ def test_written_in_chunks_the_data_is_the_same(tmp_path, monkeypatch):
     np.testing.assert_array_equal(np.load(tmp_path / "small/x.npy"), x)
     other = dataset.Split(tmp_path / "small", 1000)
     assert len(split.sha256) == 64
-    dataset.write(tmp_path / "small", 1000, data, np.random.SeedSequence(8))
+    dataset.write(tmp_path / "small", 1000, data, np.random.SeedSequence(8), tasks.planted_key)
     assert other.sha256 != split.sha256
 
 
