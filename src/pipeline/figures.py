@@ -22,8 +22,8 @@ Panel = tuple[str, NDArray[np.floating], NDArray[np.floating]]
 def attention(panels: Sequence[Panel]) -> Figure:
     """Draw attention vectors as the article does, bars over the time steps, a panel for each variant.
 
-    Bars are means over the seeds, dots the seeds; the planted step stands out in colour and by its mark, and a
-    dashed line shows uniform attention.
+    Bars are means over the seeds, dots the seeds; a step that is planted in all samples stands out in colour and by its
+    mark, and a dashed line shows uniform attention.
     """
     columns = min(2, len(panels))
     rows = -(-len(panels) // columns)
@@ -43,10 +43,11 @@ def attention(panels: Sequence[Panel]) -> Figure:
 
 def _bars(ax: Axes, title: str, vectors: NDArray[np.floating], key: NDArray[np.floating]) -> None:
     steps = np.arange(vectors.shape[1])
-    planted = key > 0
+    planted = key == 1
     mean = vectors.mean(axis=0)
     ax.bar(steps[~planted], mean[~planted], color=BLUE, label="other steps")
-    ax.bar(steps[planted], mean[planted], color=VERMILION, hatch="//", edgecolor="white", label="planted step")
+    if planted.any():
+        ax.bar(steps[planted], mean[planted], color=VERMILION, hatch="//", edgecolor="white", label="planted step")
     if len(vectors) > 1:
         spread = np.linspace(-0.25, 0.25, len(vectors))[:, None]
         ax.plot(steps + spread, vectors, ".", color=BLACK, markersize=3)
@@ -134,7 +135,7 @@ def learning(courses: Sequence[Course], key: NDArray[np.floating]) -> Figure:
     figure, axes = _panels(2, len(courses), (10, 4.4), sharey="row")
     for (name, batches, attention, masses), (upper, lower) in zip(courses, axes.T, strict=True):
         image = upper.pcolormesh(batches, np.arange(len(key)), attention.T, cmap="cividis", norm=PowerNorm(0.5, 0, 1))
-        for step in np.flatnonzero(key):
+        for step in np.flatnonzero(key == 1):
             upper.annotate("", (1, step), (1.08, step), ("axes fraction", "data"), arrowprops=_POINTER)
         lower.plot(batches, masses.T, color=BLUE, linewidth=0.8)
         lower.plot(batches, np.median(masses, axis=0), color=VERMILION, linewidth=2)

@@ -32,14 +32,15 @@ def locate(path: str, where: str) -> Any:
 
 
 def source_hash(path: str) -> str | None:
-    """Return a hash of the file that a dotted path leads into; none for installed packages.
+    """Return a hash of the user's own file or package that a dotted path leads into; none for an installed package.
 
     So that results of a user's own layer are told from those that it gave before it was changed.
     """
     with _root_on_path():
         spec = find_spec(path.split(".", maxsplit=1)[0])
-    origin = Path(spec.origin) if spec and spec.origin else None
-    if origin is None or not origin.is_relative_to(ROOT) or origin.is_relative_to(Path(__file__).parent):
+    origin = Path(spec.origin) if spec and spec.origin else Path(sys.prefix)
+    installed = origin.is_relative_to(sys.prefix) or origin.is_relative_to(Path(__file__).parent)
+    if installed or not origin.is_relative_to(ROOT):
         return None
     files = sorted(origin.parent.rglob("*.py")) if origin.name == "__init__.py" else [origin]
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:12]

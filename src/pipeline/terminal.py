@@ -36,7 +36,7 @@ def show_attention(title: str, attended: dict[int, AttendedSeed]) -> None:
     masses = [result.measures["key_mass"] for result in attended.values()]
     spread = f"{np.mean(masses):.3f} ({min(masses):.3f} to {max(masses):.3f} over {len(masses)} seeds)"
     _print(f"{title:<18} {blocks(vector)}  key mass {spread}")
-    print(" " * 19 + "".join("^" if share == key.max() > 0 else " " for share in key).rstrip())
+    print(" " * 19 + "".join("^" if share == 1 else " " for share in key).rstrip())
 
 
 def show_controls(runs: list[ControlRun], score: str) -> None:
