@@ -31,7 +31,7 @@ lint: .venv/ready  ## check style and types
 	ruff format --check .
 	mypy
 
-bench: .venv/ready .venv-yardsticks/ready  ## measure the speed against other ways (some ninety minutes; PARTS="epoch limit", ROUNDS=3)
+bench: .venv/ready .venv-yardsticks/ready  ## measure the speed against other ways (some two hours; PARTS="epoch limit", ROUNDS=3)
 	python benchmarks/bench.py $(PARTS) --rounds $(or $(ROUNDS),3)
 
 .venv-yardsticks/ready: benchmarks/requirements-yardsticks.txt

@@ -24,9 +24,13 @@ VARIANTS = ("before_shared", "before_unshared", "after_shared", "after_unshared"
 YARDSTICKS = ROOT / ".venv-yardsticks/bin/python"  # PyTorch and JAX, see the Makefile
 
 
-def run(*words, root=ROOT, code=0):
-    """Run a command; return its seconds, the largest resident memory of one of its processes (MB) and what it said."""
+def run(*words, root=ROOT, code=0, more=None):
+    """Run a command, with `more` in its environment.
+
+    Return its seconds, the largest resident memory of one of its processes (MB) and what it said.
+    """
     env = {**os.environ, "PROJECT_ROOT": str(root), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    env |= more or {}
     start = time.perf_counter()
     process = subprocess.Popen(words, cwd=root, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     peak, done = [0.0], threading.Event()
@@ -181,7 +185,23 @@ def around(rounds):
     return rows
 
 
-PARTS = {part.__name__: part for part in (article, epoch, limit, growth, around)}
+def study(rounds):
+    """Seconds of the whole study by `dvc repro`, tracked into an empty store, and not tracked."""
+    rows = []
+    for _ in range(rounds):
+        row = {}
+        for name, more in (("not tracked", {"MLFLOW_TRACKING_URI": ""}), ("tracked", {})):
+            with Scratch() as scratch:
+                shutil.copytree(ROOT / "src", scratch.root / "src")
+                for words in (("git", "init", "-q"), ("dvc", "init", "-q")):
+                    run(*words, root=scratch.root)
+                row[name] = run("dvc", "repro", root=scratch.root, more=more)[0]
+        rows.append(row)
+        say(", ".join(f"{name} {seconds:.0f}" for name, seconds in row.items()))
+    return rows
+
+
+PARTS = {part.__name__: part for part in (article, epoch, limit, growth, around, study)}
 
 
 def main():

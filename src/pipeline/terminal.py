@@ -30,13 +30,14 @@ def show_training(trained: dict[int, TrainedSeed], score: str) -> None:
 
 
 def show_attention(title: str, attended: dict[int, AttendedSeed]) -> None:
-    """Print the mean attention vector of a variant's seeds as a line of blocks, the key steps marked below it."""
+    """Print the mean attention vector of a variant as a line of blocks, and mark what is planted in all samples."""
     vector = np.mean([result.vector for result in attended.values()], axis=0)
     key = np.mean([result.key for result in attended.values()], axis=0)
     masses = [result.measures["key_mass"] for result in attended.values()]
     spread = f"{np.mean(masses):.3f} ({min(masses):.3f} to {max(masses):.3f} over {len(masses)} seeds)"
     _print(f"{title:<18} {blocks(vector)}  key mass {spread}")
-    print(" " * 19 + "".join("^" if share == 1 else " " for share in key).rstrip())
+    if (key == 1).any():
+        print(" " * 19 + "".join("^" if share == 1 else " " for share in key).rstrip())
 
 
 def show_controls(runs: list[ControlRun], score: str) -> None:
