@@ -6,7 +6,7 @@ import resource
 import numpy as np
 import pytest
 
-from pipeline.config import UserError
+from pipeline.config import UserError, names_in
 from pipeline.weights import check_sums
 
 pytestmark = pytest.mark.slow
@@ -40,6 +40,12 @@ MISTAKES = [
     ("variants=[nix]", f"variants is ['nix']: it must be one or more of {VARIANTS}, each once."),
     ("+variant=nix", f"variant is nix: it must be one of {VARIANTS}."),
     ("variant=after_shared", f"Write +variant=NAME, where NAME is one of: {VARIANTS}."),
+    ("task=nix", f"task is nix: it must be one of {', '.join(names_in('task'))}."),
+    ("task.nois=1", "task.nois is not a parameter: it is not in the file of conf/task/ that was chosen."),
+    ("+task.nois=1", "task.nois is not a parameter: planted_key has feature, noise."),
+    ("task.kind=ranking", "task.kind is ranking: it must be classification or regression."),
+    ("task._target_=os.system", "task._target_ is os.system: it must be a function or class of pipeline, keras"),
+    ("model.cell=rnn", "model.cell is rnn: it must be lstm, gru, bidirectional."),
     ("workers=0", "workers is 0: it must be a whole number of at least 1."),
     ("tracking=nix", "tracking is nix: it must be one of local, off."),
 ]
