@@ -2,7 +2,6 @@
 
 import gc
 import os
-import subprocess
 import sys
 import time
 
@@ -58,23 +57,3 @@ def test_garbage_is_collected_again_after_an_import_that_fails():
     with pytest.raises(ImportError):
         import_nothing()
     assert gc.isenabled()
-
-
-STUCK = """
-import os, signal, subprocess, sys, threading
-from pipeline import interrupt
-interrupt.PATIENCE = 1
-interrupt.listen()
-subprocess.Popen([sys.executable, "-c", "import time; time.sleep(100)"])
-threading.Timer(1, os.kill, [os.getpid(), signal.SIGINT]).start()
-try:
-    threading.Event().wait()
-except KeyboardInterrupt:
-    threading.Event().wait()  # as a library that waits for what never comes
-"""
-
-
-def test_an_interrupt_ends_what_waits_for_ever():
-    ended = subprocess.run([sys.executable, "-c", STUCK], check=False, capture_output=True, text=True, timeout=30)
-    assert ended.returncode == 130
-    assert ended.stderr == "error: interrupted; what was finished before is as it was.\n"

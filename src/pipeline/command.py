@@ -62,7 +62,7 @@ def _mistakes_explained() -> Iterator[None]:
         raise
     except BaseException as error:
         if interrupt.heard():
-            _say(interrupt.SENTENCE)
+            _say("interrupted; what was finished before is as it was.")
             os._exit(130)  # a library may wait at exit, forever, for worker processes that are gone
         if _TRACEBACKS or not isinstance(error, _MISTAKES):
             raise

@@ -1,16 +1,9 @@
 """Ctrl-C and termination: heard at once, but not in the middle of what must be finished first."""
 
-import os
 import signal
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
-
-import psutil
-
-SENTENCE = "interrupted; what was finished before is as it was."
-PATIENCE = 20  # seconds from the interrupt to the end, after which a library is waiting for what never comes
 
 _heard: list[int] = []  # signals that came
 _depth = 0  # of blocks that must be finished first
@@ -42,17 +35,6 @@ def finished_first() -> Iterator[None]:
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
-    if not _heard and hasattr(signal, "setitimer"):
-        signal.signal(signal.SIGALRM, _end_at_once)
-        signal.setitimer(signal.ITIMER_REAL, PATIENCE)
     _heard.append(number)
     if not _depth:
         raise KeyboardInterrupt
-
-
-def _end_at_once(number: int, frame: FrameType | None) -> None:
-    """End this process and those that it started; runs of MLflow that are left open, the next stage closes."""
-    for child in psutil.Process().children(recursive=True):
-        child.kill()
-    print("error:", SENTENCE, file=sys.stderr, flush=True)
-    os._exit(130)
