@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 from hypothesis import settings
+from xdist.scheduler import LoadFileScheduling
 
 settings.register_profile("untimed", deadline=None)  # a slow machine is no failure
 settings.load_profile("untimed")
@@ -88,6 +89,18 @@ class Project:
         """Return path -> content of all files in some folders."""
         files = [path for folder in folders for path in sorted((self.root / folder).rglob("*")) if path.is_file()]
         return {path.relative_to(self.root).as_posix(): path.read_bytes() for path in files}
+
+
+class ByFile(LoadFileScheduling):
+    """Gives a file to one process, and the two files that share the small project to the same one."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = super()._split_scope(nodeid)
+        return "project" if file.endswith(("test_pipeline.py", "test_tracking.py")) else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log) -> ByFile:
+    return ByFile(config, log)
 
 
 @pytest.fixture
