@@ -17,6 +17,11 @@ ORIGINAL = {"before_unshared": 0.408, "after_unshared": 0.771}
 SCORES = {"accuracy": "held-out accuracy", "r2": "held-out R²"}
 
 
+def score_in(row: Row) -> str:
+    """Return the name of the score that a row holds, of a run or of a summary."""
+    return next(name for name in SCORES if name in row or f"{name}_mean" in row)
+
+
 def effect_row(effects: list[Row], effect: str, metric: str) -> Row:
     """Return the row of an effect on a metric."""
     return next(row for row in effects if (row["effect"], row["metric"]) == (effect, metric))
@@ -48,7 +53,7 @@ def verdicts_table(summary: list[Row]) -> str:
 
 def results_table(summary: list[Row]) -> str:
     """Return the measures of each variant, mean ± standard deviation over seeds."""
-    score = next(name for name in SCORES if f"{name}_mean" in summary[0])
+    score = score_in(summary[0])
     header = ["variant", "key mass", "hit rate", "peak of mean", "late mass", "entropy", SCORES[score]]
     rows = [
         [
@@ -79,7 +84,7 @@ def peaks_table(runs: list[Row], *key_steps: int) -> str:
 
 def controls_table(controls: list[Row]) -> str:
     """Return for each control and variant how many seeds learned, their scores and key mass."""
-    rows, score = [], next(name for name in SCORES if name in controls[0])
+    rows, score = [], score_in(controls[0])
     for control, variant in dict.fromkeys((row["control"], row["variant"]) for row in controls):
         own = [row for row in controls if (row["control"], row["variant"]) == (control, variant)]
         learned = sum(row["verdict"] != NOT_LEARNED for row in own)
@@ -91,7 +96,7 @@ def controls_table(controls: list[Row]) -> str:
 
 def checks_table(tables: Tables) -> str:
     """Return for each variant its attention before training, and what shuffled attention does to the trained model."""
-    rows, score = [], "r2" if "r2_mean" in tables.summary[0] else "accuracy"
+    rows, score = [], score_in(tables.summary[0])
     for row in tables.summary:
         untrained = next(
             other

@@ -7,6 +7,7 @@ from typing import Any
 from pipeline import sampling
 from pipeline.choices import load_variant
 from pipeline.config import CLASSIFICATION, REGRESSION, Config, UserError, Variant, names_in
+from pipeline.targets import TARGET
 
 CODINGS = ("zero_one", "plus_minus")
 CELLS = ("lstm", "gru", "bidirectional")
@@ -52,7 +53,7 @@ def _ranges(config: Config) -> Iterator[tuple[str, Any, bool, str]]:
     yield "controls.null_key_samples", null, enough, f"enough for {leaves.removeprefix('a share that leaves ')}"
     known = len(set(config.variants)) == len(config.variants) > 0 and set(config.variants) <= set(names_in("variant"))
     yield "variants", config.variants, known, f"one or more of {names}, each once"
-    kind, target = config.task.get("kind"), config.task.get("_target_")
+    kind, target = config.task.get("kind"), config.task.get(TARGET)
     yield "task.kind", kind, kind in (CLASSIFICATION, REGRESSION), f"{CLASSIFICATION} or {REGRESSION}"
     yield from _targets("task", target, config.packages)
     yield "model.cell", config.model.cell, config.model.cell in CELLS, ", ".join(CELLS)
@@ -70,7 +71,7 @@ def _variant(variant: Variant, packages: list[str]) -> Iterator[tuple[str, Any, 
         yield "variant.sharing", sharing, sharing in ("shared", "unshared"), "shared or unshared"
     else:
         yield "variant.sharing", sharing, sharing is None, "left out beside variant.attention"
-        yield from _targets("variant.attention", attention.get("_target_"), packages)
+        yield from _targets("variant.attention", attention.get(TARGET), packages)
     yield "variant.reader", variant.reader, variant.reader in (None, "dense"), "left out, or dense"
     fits = variant.reader is None or placement == "before"
     yield "variant.placement", placement, fits, "before, where variant.reader is dense"
@@ -80,7 +81,7 @@ def _targets(where: str, target: Any, packages: list[str]) -> Iterator[tuple[str
     """Yield the rule that keeps a file from running code of any package."""
     allowed = isinstance(target, str) and target.split(".")[0] in packages
     named = f"a function or class of {', '.join(packages)} (or of what `packages` in conf/config.yaml adds)"
-    yield f"{where}._target_", target, allowed, named
+    yield f"{where}.{TARGET}", target, allowed, named
 
 
 def _counts(config: Config) -> Iterator[tuple[str, int]]:

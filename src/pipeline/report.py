@@ -74,7 +74,7 @@ def _placements(controls: list[Row]) -> list[str]:
 def _told(controls: list[Row], control: str, placement: str = "") -> Row:
     """Return what the template tells of a control: number of runs, how many learned, lowest and highest score."""
     own = [row for row in controls if row["control"] == control and placement in ("", row["placement"])]
-    scores = [row["r2"] if "r2" in row else row["accuracy"] for row in own]
+    scores = [row[markdown.score_in(row)] for row in own]
     learned = sum(row["verdict"] != NOT_LEARNED for row in own)
     return {"placement": placement, "n": len(own), "learned": learned, "low": min(scores), "high": max(scores)}
 

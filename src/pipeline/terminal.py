@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from pipeline.config import Tracking
 from pipeline.evidence import ControlRun
-from pipeline.markdown import SCORES
+from pipeline.markdown import SCORES, score_in
 from pipeline.results import AttendedSeed, TrainedSeed
 from pipeline.storage import read_csv, shown
 
@@ -52,7 +52,7 @@ def show_controls(runs: list[ControlRun], score: str) -> None:
 
 def show_comparison(summary: list[dict[str, str]]) -> None:
     """Print the means over seeds, a line for each row of summary.csv."""
-    score = next(name for name in SCORES if f"{name}_mean" in summary[0])
+    score = score_in(summary[0])
     print(f"variant             key mass  hit rate  late mass  {SHORT[score]:>8}   correct")
     for row in summary:
         numbers = [float(row[f"{name}_mean"]) for name in ("key_mass", "hit_rate", "late_mass")]
