@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 from hypothesis import settings
@@ -89,6 +90,15 @@ class Project:
         """Return path -> content of all files in some folders."""
         files = [path for folder in folders for path in sorted((self.root / folder).rglob("*")) if path.is_file()]
         return {path.relative_to(self.root).as_posix(): path.read_bytes() for path in files}
+
+
+def write_own_samples(path: Path, samples: int, steps: int, features: int, key_step: int) -> Path:
+    """Write samples of the user's own: noise, with the label in the first feature of a step, and a mask."""
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((samples, steps, features)), rng.integers(0, 2, samples)
+    x[:, key_step, 0] = y
+    np.savez(path, x=x, y=y, mask=np.broadcast_to(np.arange(steps) == key_step, (samples, steps)))
+    return path
 
 
 class ByFile(LoadFileScheduling):

@@ -23,7 +23,7 @@ from pipeline.config import (
 from pipeline.evidence import NULL_KEY, UNIFORM, UNTRAINED, ControlRun, ExplainedSeed
 from pipeline.results import AttendedSeed, Snapshots, TrainedSeed
 from pipeline.tables import Tables, VariantResult
-from pipeline.verdicts import CORRECT, DIFFUSE, LATE, NOT_LEARNED, SILENT, VERDICTS, verdict
+from pipeline.verdicts import CORRECT, DIFFUSE, LATE, NOT_LEARNED, SILENT, UNJUDGED, VERDICTS, verdict
 
 LIMITS = Thresholds(0.95, 2.0, 0.95, 0.5, 0.9)
 COMPARE = Compare(0.95, 500, 0, LIMITS)
@@ -63,8 +63,8 @@ def test_verdicts(vector, accuracy, expected):
     assert judged(vector, accuracy) == expected
 
 
-def test_without_a_key_a_peak_is_a_silent_failure():
-    assert judged([0.7, 0.1, 0.1, 0.1], key=np.zeros(4)) == SILENT
+def test_without_a_known_key_a_peak_is_unjudged():
+    assert judged([0.7, 0.1, 0.1, 0.1], key=np.zeros(4)) == UNJUDGED
 
 
 def runs(cells, metric="key_mass"):

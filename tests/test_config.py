@@ -59,7 +59,7 @@ def test_a_bad_value_gets_one_sentence(fresh, word, sentence):
     assert not list(fresh.root.glob("models/*"))
 
 
-@pytest.mark.parametrize("stage", ["dataset", "train", "analyze", "controls", "compare", "show", "ui"])
+@pytest.mark.parametrize("stage", ["dataset", "train", "analyze", "controls", "compare", "show", "ui", "sweep"])
 def test_help_lists_stages_variants_and_values(fresh, stage):
     text = fresh.stage(stage, "--help").stdout
     for words in ("python -m pipeline.train", "after_shared", "key_step: 3", "Example:"):

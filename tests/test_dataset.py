@@ -3,8 +3,11 @@
 import numpy as np
 import pytest
 
-from pipeline import dataset, tasks
+from pipeline import dataset, sampling, tasks
+from pipeline.choices import load_task
 from pipeline.config import Data
+
+PLANTED = sampling.draw_of(load_task("planted_key"))
 
 
 def draw(samples, data, seed=0, task=tasks.planted_key):
@@ -51,7 +54,7 @@ def test_the_label_is_planted_at_the_key_step_and_nowhere_else():
 
 def test_written_in_chunks_the_data_is_the_same(tmp_path, monkeypatch):
     data, stream = Data(1000, 0.1, 4, 3, 1, "zero_one", 0), np.random.SeedSequence(9)
-    dataset.write(tmp_path, 1000, data, stream, tasks.planted_key)
+    dataset.write(tmp_path, range(1000), data, stream, PLANTED)
     x, y, mask = (np.load(tmp_path / f"{name}.npy") for name in ("x", "y", "mask"))
     for whole, read in zip(draw(1000, data, 9), (x, y, mask), strict=True):
         np.testing.assert_array_equal(read, whole)
@@ -60,11 +63,11 @@ def test_written_in_chunks_the_data_is_the_same(tmp_path, monkeypatch):
     np.testing.assert_array_equal(split.rows("y"), y)
     monkeypatch.setattr(dataset, "CHUNK", 64)
     (tmp_path / "small").mkdir()
-    dataset.write(tmp_path / "small", 1000, data, np.random.SeedSequence(9), tasks.planted_key)
+    dataset.write(tmp_path / "small", range(1000), data, np.random.SeedSequence(9), PLANTED)
     np.testing.assert_array_equal(np.load(tmp_path / "small/x.npy"), x)
     other = dataset.Split(tmp_path / "small", 1000)
     assert len(split.sha256) == 64
-    dataset.write(tmp_path / "small", 1000, data, np.random.SeedSequence(8), tasks.planted_key)
+    dataset.write(tmp_path / "small", range(1000), data, np.random.SeedSequence(8), PLANTED)
     assert other.sha256 != split.sha256
 
 

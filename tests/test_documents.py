@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipeline import markdown, report
+from pipeline import markdown, published, report
 from pipeline.config import Compare
 from pipeline.storage import read_rows
 
@@ -42,7 +42,7 @@ def all_imports(module):
 def test_each_stage_depends_on_the_modules_that_make_its_results(stage):
     stages = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
     named = {Path(dep).name for dep in stages[stage]["deps"] if dep.startswith("src/")}
-    modules = all_imports(stage) | ({"tasks"} if stage in DRAWING else set())
+    modules = all_imports(stage) | (all_imports("own_data") if stage in DRAWING else set())
     templates = {path.name for path in SOURCE.glob("*.j2") if path.name.split(".")[0] in modules}
     assert named == {f"{module}.py" for module in modules} | templates
 
@@ -64,8 +64,8 @@ def test_the_readme_states_the_numbers_of_the_comparison():
     for expected in (
         markdown.results_table(summary),
         markdown.peaks_table(runs, params["data"]["key_step"]),
-        markdown.published_table(summary),
-        markdown.one_feature_table(table("controls.csv")),
+        published.published_table(summary),
+        published.one_feature_table(table("controls.csv")),
         markdown.verdicts_table(summary),
         markdown.controls_table(table("controls.csv")),
         markdown.learning_table(table("learning.csv")),
@@ -73,6 +73,10 @@ def test_the_readme_states_the_numbers_of_the_comparison():
     ):
         assert expected in readme
         assert expected in (ROOT / "comparison/report.md").read_text(encoding="utf-8")
+
+
+def test_the_readme_states_what_came_of_the_published_figures():
+    assert published.figures_table(ROOT / "docs/published") in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_the_committed_study_found_what_the_article_claims():

@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+from conftest import write_own_samples
 
 from pipeline import sampling
 from pipeline.choices import load_task
@@ -17,9 +18,22 @@ def shape_of(name):
     return dataclasses.replace(DATA, input_dim=1) if name == "dense_key" else DATA
 
 
+OWN = {}  # options that only a test can give
+
+
+@pytest.fixture(scope="module", autouse=True)
+def own_samples(tmp_path_factory):
+    path = write_own_samples(tmp_path_factory.mktemp("own") / "samples.npz", 3 * SAMPLES, 20, 2, 10)
+    OWN["file"] = {"path": str(path)}
+
+
+def task_of(name):
+    return load_task(name) | OWN.get(name, {})
+
+
 def drawn(name, data=None, samples=SAMPLES, seed=0, **options):
     background, labels = (np.random.default_rng(child) for child in np.random.SeedSequence(seed).spawn(2))
-    return sampling.draw_of(load_task(name) | options)(background, labels, samples, data or shape_of(name))
+    return sampling.draw_of(task_of(name) | options)(background, labels, samples, data or shape_of(name))
 
 
 def behind(x, value):
@@ -36,6 +50,8 @@ PREDICTORS = {
     "find_max": lambda x: x[:, :, 0].max(axis=1),
     "add_two_after_delimiter": lambda x: (x[:, :, 0] * behind(x, 0)).sum(axis=1) / 2,
     "dense_key": lambda x: x[:, 10, 0] > 0.5,
+    "planted_in_series": lambda x: x[:, 10, 1] > 0.5,
+    "file": lambda x: x[:, 10, 0] > 0.5,
 }
 
 
@@ -77,12 +93,12 @@ def test_the_marked_steps_tell_the_label_and_the_others_do_not(name):
 
 @pytest.mark.parametrize("name", names_in("task"))
 def test_samples_are_as_they_should_be(name):
-    sampling.check(load_task(name), shape_of(name))
+    sampling.check(task_of(name), shape_of(name))
     x, y, mask = drawn(name)
     again = drawn(name)
     for array, same in zip((x, y, mask), again, strict=True):
         np.testing.assert_array_equal(array, same)
-    assert (drawn(name, seed=1)[0] != x).any()
+    assert (drawn(name, dataclasses.replace(shape_of(name), seed=1), seed=1)[0] != x).any()
     assert (mask.sum(axis=1) == mask[0].sum()).all()
     if load_task(name)["kind"] == "classification":
         assert set(np.unique(y)) == {0, 1}
@@ -95,7 +111,7 @@ def test_samples_are_as_they_should_be(name):
 @pytest.mark.parametrize("name", PREDICTORS)
 def test_unrelated_labels_leave_the_samples_as_they_are(name):
     background, labels = (np.random.default_rng(child) for child in np.random.SeedSequence(0).spawn(2))
-    x, y, mask = sampling.unrelated(sampling.draw_of(load_task(name)))(background, labels, SAMPLES, shape_of(name))
+    x, y, mask = sampling.unrelated(sampling.draw_of(task_of(name)))(background, labels, SAMPLES, shape_of(name))
     own_x, own_y, own_mask = drawn(name)
     np.testing.assert_array_equal(x, own_x)
     np.testing.assert_array_equal(mask, own_mask)
@@ -182,4 +198,4 @@ def test_a_task_that_cannot_be_drawn_gets_one_sentence(name, options, data, sent
 def test_files_hold_every_option_of_their_generators():
     for name in names_in("task"):
         assert {"kind", "_target_"} <= load_task(name).keys()
-        sampling.draw_of(load_task(name))
+        sampling.draw_of(task_of(name))

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from pipeline import dataset, evaluation, models, reading, steps, tasks, train
+from pipeline import dataset, evaluation, models, reading, sampling, steps, train
+from pipeline.choices import load_task
 from pipeline.config import Data, Model, Probe, Study, Train, Variant
 from pipeline.dataset import Split
 
@@ -12,7 +13,8 @@ DATA = Data(600, 0.2, 5, 2, 2, "zero_one", 0)
 
 @pytest.fixture
 def split(tmp_path):
-    dataset.write(tmp_path, 480, DATA, np.random.SeedSequence(0), tasks.planted_key)
+    planted = sampling.draw_of(load_task("planted_key"))
+    dataset.write(tmp_path, range(480), DATA, np.random.SeedSequence(0), planted)
     return Split(tmp_path, 480)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import write_own_samples
 
 from pipeline import analyze, blocks, dataset, models, sampling, train
 from pipeline.choices import load_task, load_variant
@@ -28,7 +29,7 @@ def study(variant, task="planted_key", data=DATA, cell="lstm"):
 
 def split(folder, config):
     folder.mkdir()
-    dataset.write(folder, 96, config.data, np.random.SeedSequence(0), sampling.draw_of(config.task))
+    dataset.write(folder, range(96), config.data, np.random.SeedSequence(0), sampling.draw_of(config.task))
     return Split(folder, 96)
 
 
@@ -42,6 +43,8 @@ def go_through(config, folder):
 @pytest.mark.slow
 @pytest.mark.parametrize("variant", names_in("variant"))
 def test_every_variant_goes_through_every_task(variant, tmp_path):
+    own = write_own_samples(tmp_path / "own.npz", 96, 6, 1, 3)
+    SMALL["file"] = {"path": str(own)}
     for task in names_in("task"):
         config = study(variant, task, dataclasses.replace(DATA, input_dim=1))  # one shape, so that it compiles once
         trained, (attention, heads, attended, explained) = go_through(config, tmp_path / task)

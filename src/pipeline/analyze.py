@@ -59,7 +59,7 @@ def analyze_seed(config: Config, probe: Split, seed: int, trained: TrainedSeed) 
     from pipeline import models
 
     x, y, mask = (probe.rows(name) for name in ("x", "y", "mask"))
-    functions = models.functions(config.data, config.model, config.chosen_variant())
+    functions = models.functions(config.data.shape, config.model, config.chosen_variant())
     settings, snapshots = config.explain, trained.snapshots
     shuffling, occluding = (default_rng(child) for child in SeedSequence((settings.seed, seed)).spawn(2))
     history = [reading.attention(config, snapshots.at(p), x).mean(axis=2) for p in range(len(snapshots.batches))]

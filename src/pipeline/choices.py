@@ -1,13 +1,15 @@
 """The values of the study: what stands in params.yaml and in the files of conf/ that it names."""
 
 import dataclasses
+import hashlib
+import json
 from functools import cache
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from pipeline.config import ROOT, Study, Task, UserError, Variant, names_in
-from pipeline.targets import SOURCE, TARGET, source_hash
+from pipeline.targets import CONTENT, SOURCE, TARGET, content_hash, source_hash
 
 
 def load_variant(name: str) -> Variant:
@@ -37,15 +39,23 @@ def task_name() -> str:
 
 
 def plain(value: Any) -> Any:
-    """Return a value as JSON can hold it: without what it leaves open, with a hash of code of the user's own."""
+    """Return a value as JSON can hold it: without what it leaves open, with hashes of what is the user's own.
+
+    These are of the code that a `_target_` names, and of the file at a task's `path`.
+    """
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return plain(dataclasses.asdict(value)) if isinstance(value, Variant) else dataclasses.asdict(value)
     if isinstance(value, list):
         return [plain(item) for item in value]
     if not isinstance(value, dict):
         return value
-    source = source_hash(value[TARGET]) if TARGET in value else None
-    return {name: plain(item) for name, item in {**value, SOURCE: source}.items() if item is not None}
+    own = {SOURCE: source_hash(value[TARGET]), CONTENT: content_hash(value.get("path"))} if TARGET in value else {}
+    return {name: plain(item) for name, item in {**value, **own}.items() if item is not None}
+
+
+def digest(values: Any) -> str:
+    """Return a short hash of anything that JSON can hold: equal values, equal hash, whatever their order."""
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def _load(group: str, name: str) -> DictConfig:

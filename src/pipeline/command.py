@@ -37,13 +37,13 @@ def command(stage: Callable[[Config], None]) -> Callable[[], None]:
 
     @wraps(stage)
     def task(cfg: DictConfig) -> None:
-        with _mistakes_explained():
+        with mistakes_explained():
             stage(_typed(cfg))
 
     def main() -> None:
         interrupt.listen()
         os.environ["PROJECT_ROOT"] = str(ROOT)
-        with _mistakes_explained():
+        with mistakes_explained():
             # Hydra prints errors in a form of its own unless told to raise them.
             os.environ["HYDRA_FULL_ERROR"] = "1"
             hydra.main(version_base="1.3", config_path=str(ROOT / "conf"), config_name="config")(task)()
@@ -51,11 +51,19 @@ def command(stage: Callable[[Config], None]) -> Callable[[], None]:
     return main
 
 
+def job() -> tuple[int, dict[str, str]]:
+    """Return the number of this job of a sweep, from 0, and what it was told: name -> value, as written."""
+    own = HydraConfig.get()
+    words = (word.lstrip("+").partition("=") for word in own.overrides.task)
+    return own.job.num, {name: value for name, _, value in words}
+
+
 _TRACEBACKS = os.environ.get("HYDRA_FULL_ERROR") == "1"
 
 
 @contextmanager
-def _mistakes_explained() -> Iterator[None]:
+def mistakes_explained() -> Iterator[None]:
+    """Have a user's mistake, or Ctrl-C, end the program in one sentence."""
     try:
         yield
     except SystemExit:
@@ -82,6 +90,8 @@ def _say(sentence: str) -> None:
 def _typed(cfg: DictConfig) -> Config:
     """Return the composed values as a checked `Config`."""
     _check_keys(cfg, Config)
+    for key in sorted(OmegaConf.missing_keys(cfg)):
+        raise UserError(f"{key} has no value: give it one in params.yaml or on the command line.")
     config = OmegaConf.to_object(cfg)
     assert isinstance(config, Config)
     chosen = HydraConfig.get().runtime.choices
@@ -93,13 +103,11 @@ def _typed(cfg: DictConfig) -> Config:
 
 
 def _check_keys(cfg: DictConfig, schema: Any, prefix: str = "") -> None:
-    """Raise a `UserError` for a key that no stage would read, or one without a value."""
+    """Raise a `UserError` for a key that no stage would read."""
     known = {f.name for f in dataclasses.fields(schema)}
     for key in map(str, cfg):
         if key not in known:
             raise UserError(_unknown(f"{prefix}{key}"))
-        if OmegaConf.is_missing(cfg, key):
-            raise UserError(f"{prefix}{key} has no value: give it one in params.yaml or on the command line.")
         section = OmegaConf.get_type(cfg, key)
         if isinstance(cfg[key], DictConfig) and dataclasses.is_dataclass(section):
             _check_keys(cfg[key], section, f"{prefix}{key}.")

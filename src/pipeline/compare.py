@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -26,18 +27,24 @@ def load(study: Study) -> list[VariantResult]:
     results: list[VariantResult] = []
     for name in study.variants:
         config = dataclasses.replace(study, variant=load_variant(name))
-        with storage.reading(config, "models") as folder:
-            trained, data = read_training(folder), read_dataset(folder)
-        with storage.reading(config, "attention") as folder:
-            attended, explained = read_attention(folder), read_explanations(folder)
-        if not list(trained) == list(attended) == list(explained) == study.seeds:
-            where = storage.shown(storage.folder(config, "attention"))
-            raise UserError(f"{where} does not hold seeds {study.seeds}: {storage.remedy(config, 'attention')}")
-        if results and data != results[0].data:
+        result = load_variant_result(config)
+        if results and result.data != results[0].data:
             where = storage.shown(storage.folder(config, "models"))
             raise UserError(f"{where} was trained on other data than {study.variants[0]}: run `dvc repro`.")
-        results.append(VariantResult(config.chosen_variant(), data, trained, attended, explained))
+        results.append(result)
     return results
+
+
+def load_variant_result(config: Study) -> VariantResult:
+    """Return the results of one variant; a `UserError` if they are missing, made from other values, or not whole."""
+    with storage.reading(config, "models") as folder:
+        trained, data = read_training(folder), read_dataset(folder)
+    with storage.reading(config, "attention") as folder:
+        attended, explained = read_attention(folder), read_explanations(folder)
+    if not list(trained) == list(attended) == list(explained) == config.seeds:
+        where = storage.shown(storage.folder(config, "attention"))
+        raise UserError(f"{where} does not hold seeds {config.seeds}: {storage.remedy(config, 'attention')}")
+    return VariantResult(config.chosen_variant(), data, trained, attended, explained)
 
 
 def load_controls(study: Study) -> list[ControlRun]:
@@ -107,7 +114,8 @@ def _mean_courses(result: VariantResult) -> list[Row]:
 def headline(summary: list[Row], score: str) -> dict[str, dict[str, float]]:
     """Return variant -> the few means that tables of experiments show."""
     names = ("key_mass", "hit_rate", "late_mass", score)
-    return {row["variant"]: {name: round(row[f"{name}_mean"], 6) for name in names} for row in summary}
+    means = {row["variant"]: {name: round(row[f"{name}_mean"], 6) for name in names} for row in summary}
+    return {variant: {k: v for k, v in row.items() if not math.isnan(v)} for variant, row in means.items()}
 
 
 def stage(config: Config) -> None:

@@ -1,7 +1,5 @@
 """What a run may be told: names and types of all values."""
 
-import hashlib
-import json
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +26,11 @@ class Data:
     key_step: int = MISSING
     key_coding: str = MISSING
     seed: int = MISSING
+
+    @property
+    def shape(self) -> "Data":
+        """What a model depends on: the same for all data of one shape."""
+        return Data(time_steps=self.time_steps, input_dim=self.input_dim)
 
     @property
     def validation_samples(self) -> int:
@@ -167,6 +170,7 @@ class Config(Study):
     tracking: Tracking = field(default_factory=Tracking)
     packages: list[str] = MISSING
     workers: int | None = MISSING
+    results: str | None = MISSING
     port: int = MISSING
 
 
@@ -190,8 +194,3 @@ def score_of(task: Task) -> str:
 def names_in(group: str) -> list[str]:
     """Return the names of all files in conf/variant/ or conf/task/."""
     return sorted(path.stem for path in (ROOT / "conf" / group).glob("*.yaml"))
-
-
-def digest(values: Any) -> str:
-    """Return a short hash of anything that JSON can hold: equal values, equal hash, whatever their order."""
-    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]

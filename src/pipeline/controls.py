@@ -71,13 +71,14 @@ def splits(config: Config, control: Control, scratch: Path) -> tuple[Split, Spli
     if control.data == config.data and not control.unrelated:
         return dataset.load(config, "train"), dataset.load(config, "validation")
     counts = {"train": control.data.train_samples, "validation": control.data.validation_samples}
-    own, made = sampling.draw_of(config.task), []
+    own, made, first = sampling.draw_of(config.task), [], 0
     draw = sampling.unrelated(own) if control.unrelated else own
     for (name, samples), stream in zip(counts.items(), SeedSequence(control.data.seed).spawn(2), strict=True):
         folder = scratch / control.name / name
         if not folder.exists():
             folder.mkdir(parents=True)
-            dataset.write(folder, samples, control.data, stream, draw)
+            dataset.write(folder, range(first, first + samples), control.data, stream, draw)
+        first += samples
         made.append(Split(folder, samples))
     return made[0], made[1]
 

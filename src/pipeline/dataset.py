@@ -1,7 +1,6 @@
 """The samples of a task, on disk. `python -m pipeline.dataset`"""
 
 import hashlib
-from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,26 +53,25 @@ def load(config: Config, split: str) -> Split:
     return Split(found, samples)
 
 
-def write(folder: Path, samples: int, data: Data, stream: SeedSequence, draw: Draw) -> None:
-    """Draw a split from a random stream of its own and write it, a chunk at a time, and `sha256.txt` of its arrays."""
+def write(folder: Path, places: range, data: Data, stream: SeedSequence, draw: Draw) -> None:
+    """Draw a split from a random stream of its own and write it, a chunk at a time, and `sha256.txt` of its arrays.
+
+    `places` are those of its samples among all of the study.
+    """
     content = hashlib.sha256()
     background, labels = (default_rng(child) for child in stream.spawn(2))
-    shape = (samples, data.time_steps, data.input_dim)
+    shape = (len(places), data.time_steps, data.input_dim)
     with ExitStack() as stack:
         files = [
             stack.enter_context(_open_npy(folder / name, dtype, shape[:dimensions]))
             for name, dtype, dimensions in (("x.npy", "<f4", 3), ("y.npy", "<f4", 1), ("mask.npy", "|b1", 2))
         ]
-        for chunk in _chunks(samples):
-            for file, array in zip(files, draw(background, labels, chunk, data), strict=True):
+        for start in range(0, len(places), CHUNK):
+            chunk = places[start : start + CHUNK]
+            for file, array in zip(files, draw(background, labels, len(chunk), data, chunk.start), strict=True):
                 file.write(array.tobytes())
                 content.update(array.tobytes())
     storage.write_text(folder / "sha256.txt", content.hexdigest() + "\n")
-
-
-def _chunks(samples: int) -> Iterator[int]:
-    for start in range(0, samples, CHUNK):
-        yield min(CHUNK, samples - start)
 
 
 def _open_npy(path: Path, dtype: str, shape: tuple[int, ...]) -> BinaryIO:
@@ -88,10 +86,11 @@ def _open_npy(path: Path, dtype: str, shape: tuple[int, ...]) -> BinaryIO:
 
 def stage(config: Config) -> None:
     """Write the three splits, each from a random stream of its own."""
-    draw = draw_of(config.task)
+    draw, first = draw_of(config.task), 0
     for (split, samples), stream in zip(sizes(config).items(), SeedSequence(config.data.seed).spawn(3), strict=True):
         with storage.writing(config, f"data/{split}") as folder:
-            write(folder, samples, config.data, stream, draw)
+            write(folder, range(first, first + samples), config.data, stream, draw)
+        first += samples
         print(f"{split:<10} {samples:>9,} samples -> {storage.shown(storage.folder(config, f'data/{split}'))}")
 
 

@@ -75,13 +75,15 @@ def effect_rows(runs: list[Row], settings: Compare, score: str = "accuracy") -> 
         score: the name of the score, compared beside the measures of attention.
 
     Returns:
-        No rows where the variants are not the four of the article's 2 x 2 design.
+        No rows where the variants are not the four of the article's 2 x 2 design, or no mask tells the key steps.
 
     Raises:
         UserError: see `cells_of`.
     """
     rng = default_rng(settings.seed)
     rows: list[Row] = []
+    if all(math.isnan(run["key_mass"]) for run in runs):
+        return rows
     for metric in (*METRICS, score):
         cells = cells_of(runs, metric)
         if not cells:

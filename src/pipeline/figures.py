@@ -19,18 +19,18 @@ Row = dict[str, Any]
 Panel = tuple[str, NDArray[np.floating], NDArray[np.floating]]
 
 
-def attention(panels: Sequence[Panel]) -> Figure:
+def attention(variants: Sequence[Panel]) -> Figure:
     """Draw attention vectors as the article does, bars over the time steps, a panel for each variant.
 
     Bars are means over the seeds, dots the seeds; a step that is planted in all samples stands out in colour and by its
     mark, and a dashed line shows uniform attention.
     """
-    columns = min(2, len(panels))
-    rows = -(-len(panels) // columns)
-    figure, axes = _panels(rows, columns, (5 * columns, 3.1 * rows))
+    columns = min(2, len(variants))
+    rows = -(-len(variants) // columns)
+    figure, axes = panels(rows, columns, (5 * columns, 3.1 * rows))
     for index, ax in enumerate(axes.flat):
-        if index < len(panels):
-            _bars(ax, *panels[index])
+        if index < len(variants):
+            _bars(ax, *variants[index])
         else:
             ax.set_axis_off()
     for ax in axes[-1]:
@@ -45,7 +45,7 @@ def _bars(ax: Axes, title: str, vectors: NDArray[np.floating], key: NDArray[np.f
     steps = np.arange(vectors.shape[1])
     planted = key == 1
     mean = vectors.mean(axis=0)
-    ax.bar(steps[~planted], mean[~planted], color=BLUE, label="other steps")
+    ax.bar(steps[~planted], mean[~planted], color=BLUE, label="other steps" if planted.any() else "time steps")
     if planted.any():
         ax.bar(steps[planted], mean[planted], color=VERMILION, hatch="//", edgecolor="white", label="planted step")
     if len(vectors) > 1:
@@ -72,7 +72,7 @@ def forest(effects: list[Row]) -> Figure:
     Args:
         effects: rows of `effects.effect_rows`.
     """
-    figure, axes = _panels(1, len(SHOWN), (10, 2.6))
+    figure, axes = panels(1, len(SHOWN), (10, 2.6))
     for ax, (metric, title) in zip(axes[0], SHOWN.items(), strict=True):
         rows = [next(row for row in effects if (row["effect"], row["metric"]) == (name, metric)) for name in EFFECTS]
         for height, row in enumerate(rows):
@@ -96,7 +96,7 @@ def explanations(rows: list[Row], uniform: float) -> Figure:
     """
     variants = list(dict.fromkeys(row["variant"] for row in rows))
     names = list(dict.fromkeys(row["explanation"] for row in rows))
-    figure, axes = _panels(-(-len(variants) // 2), min(2, len(variants)), (10, 2.6 * -(-len(variants) // 2)))
+    figure, axes = panels(-(-len(variants) // 2), min(2, len(variants)), (10, 2.6 * -(-len(variants) // 2)))
     for ax, variant in zip(axes.flat, variants, strict=False):
         own = [row for row in rows if row["variant"] == variant]
         heights = np.arange(len(own))
@@ -132,7 +132,7 @@ def learning(courses: Sequence[Course], key: NDArray[np.floating]) -> Figure:
         courses: of the variants, from batch 0 on.
         key: share of samples with a key at each step, (steps,).
     """
-    figure, axes = _panels(2, len(courses), (10, 4.4), sharey="row")
+    figure, axes = panels(2, len(courses), (10, 4.4), sharey="row")
     for (name, batches, attention, masses), (upper, lower) in zip(courses, axes.T, strict=True):
         image = upper.pcolormesh(batches, np.arange(len(key)), attention.T, cmap="cividis", norm=PowerNorm(0.5, 0, 1))
         for step in np.flatnonzero(key == 1):
@@ -156,8 +156,8 @@ _POWERS = 10 ** np.arange(1, 10)
 _POINTER = {"arrowstyle": "-|>", "color": VERMILION, "linewidth": 1.5}
 
 
-def _panels(
-    rows: int, columns: int, size: tuple[float, float], sharey: Literal["all", "row"] = "all"
+def panels(
+    rows: int, columns: int, size: tuple[float, float], sharey: Literal["all", "row", "none"] = "all"
 ) -> tuple[Figure, NDArray[Any]]:
     """Return a figure and its axes (rows, columns), which share what they measure."""
     figure = Figure(figsize=size, dpi=144, layout="constrained")

@@ -20,9 +20,10 @@ def draw(folder: Path) -> dict[str, Figure]:
     key = panels[0][2]
     drawn = {
         "attention": figures.attention(panels),
-        "explanations": figures.explanations(explanations, key.sum() / len(key)),
         "learning": figures.learning([_course(folder, name) for name in variants], key),
     }
+    if key.any():
+        drawn["explanations"] = figures.explanations(explanations, key.sum() / len(key))
     if (folder / "effects.csv").exists():
         drawn["effects"] = figures.forest(read_rows(folder / "effects.csv"))
     controls = read_rows(folder / "controls.csv")

@@ -4,16 +4,11 @@ import math
 
 import numpy as np
 
-from pipeline.evidence import ONE_FEATURE, UNTRAINED
+from pipeline.evidence import UNTRAINED
 from pipeline.figures import SHOWN
 from pipeline.tables import ATTENTION, Row, Tables
-from pipeline.verdicts import NOT_LEARNED, VERDICTS
+from pipeline.verdicts import NOT_LEARNED, UNJUDGED, VERDICTS
 
-# Key mass that others found with the article's set-up: a line-for-line port of the article's script to Keras 3, seed
-# 1337, and the means of another port over ten seeds; and, with one feature, one run of the original each.
-PORT = {"before_shared": 0.418, "before_unshared": 0.415, "after_shared": 0.766, "after_unshared": 0.532}
-TEN_SEEDS = {"before_shared": 0.39, "before_unshared": 0.40, "after_shared": 0.78, "after_unshared": 0.51}
-ORIGINAL = {"before_unshared": 0.408, "after_unshared": 0.771}
 SCORES = {"accuracy": "held-out accuracy", "r2": "held-out R²"}
 
 
@@ -42,13 +37,14 @@ def effects_table(effects: list[Row]) -> str:
         for metric, title in SHOWN.items()
         for row in [effect_row(effects, effect, metric)]
     ]
-    return _table(["effect on", "mean difference", "IQM [interval]", "P(A > B)", "p", "p, Holm"], rows)
+    return table(["effect on", "mean difference", "IQM [interval]", "P(A > B)", "p", "p, Holm"], rows)
 
 
 def verdicts_table(summary: list[Row]) -> str:
     """Return the number of seeds for each verdict and variant, failures included."""
-    rows = [[row["variant"], *(f"{row[name]} of {row['seeds']}" for name in VERDICTS)] for row in summary]
-    return _table(["variant", *VERDICTS], rows)
+    names = [name for name in (*VERDICTS, UNJUDGED) if name in summary[0]]
+    rows = [[row["variant"], *(f"{row[name]} of {row['seeds']}" for name in names)] for row in summary]
+    return table(["variant", *names], rows)
 
 
 def results_table(summary: list[Row]) -> str:
@@ -67,7 +63,7 @@ def results_table(summary: list[Row]) -> str:
         ]
         for row in summary
     ]
-    return _table(header, rows)
+    return table(header, rows)
 
 
 def peaks_table(runs: list[Row], *key_steps: int) -> str:
@@ -79,7 +75,7 @@ def peaks_table(runs: list[Row], *key_steps: int) -> str:
         at_key = f"{len(peaks) - len(elsewhere)} of {len(peaks)}"
         rows.append([name, at_key, ", ".join(elsewhere) or "none"])
     steps = " or ".join(map(str, key_steps))
-    return _table(["variant", f"seeds that peak at step {steps}", "seeds that peak elsewhere"], rows)
+    return table(["variant", f"seeds that peak at step {steps}", "seeds that peak elsewhere"], rows)
 
 
 def controls_table(controls: list[Row]) -> str:
@@ -90,8 +86,8 @@ def controls_table(controls: list[Row]) -> str:
         learned = sum(row["verdict"] != NOT_LEARNED for row in own)
         scores, masses = ([row[name] for row in own] for name in (score, "key_mass"))
         spread = f"{min(scores):.4f} to {max(scores):.4f}"
-        rows.append([control, variant, f"{learned} of {len(own)}", spread, _mean_and_range(masses)])
-    return _table(["control", "variant", "seeds that learn", SCORES[score], "key mass"], rows)
+        rows.append([control, variant, f"{learned} of {len(own)}", spread, mean_and_range(masses)])
+    return table(["control", "variant", "seeds that learn", SCORES[score], "key mass"], rows)
 
 
 def checks_table(tables: Tables) -> str:
@@ -107,7 +103,7 @@ def checks_table(tables: Tables) -> str:
         shuffled = [_spread(row, "permuted_change"), _spread(row, f"permuted_{score}")]
         rows.append([row["variant"], *cells, *shuffled])
     names = ["key mass untrained", "entropy untrained", "key mass trained"]
-    return _table(["variant", *names, "shuffled: prediction moves by", f"shuffled: {SCORES[score].split()[1]}"], rows)
+    return table(["variant", *names, "shuffled: prediction moves by", f"shuffled: {SCORES[score].split()[1]}"], rows)
 
 
 def explanations_table(explanations: list[Row]) -> str:
@@ -119,7 +115,7 @@ def explanations_table(explanations: list[Row]) -> str:
         + ["" if row["explanation"] == ATTENTION else _spread(row, "kendall_tau")]
         for row in explanations
     ]
-    return _table(["variant", "explanation", *shown.values(), "τ with attention"], rows)
+    return table(["variant", "explanation", *shown.values(), "τ with attention"], rows)
 
 
 _SCORED = {
@@ -136,21 +132,12 @@ def learning_table(learning: list[Row]) -> str:
     for variant in dict.fromkeys(row["variant"] for row in learning):
         own = [row for row in learning if row["variant"] == variant]
         rows.append([variant, *(_median_and_range([row[name] for row in own]) for name in ("learned_at", "found_at"))])
-    return _table(["variant", "task learned after", "key found after"], rows)
+    return table(["variant", "task learned after", "key found after"], rows)
 
 
-def one_feature_table(controls: list[Row]) -> str:
-    """Return the key mass with one feature beside that of the original's figures."""
-    own = [row for row in controls if row["control"] == ONE_FEATURE]
-    rows = []
-    for variant in dict.fromkeys(row["variant"] for row in own):
-        masses = [row["key_mass"] for row in own if row["variant"] == variant]
-        rows.append([variant, _mean_and_range(masses), f"{ORIGINAL[variant]:.3f}" if variant in ORIGINAL else "–"])
-    return _table(["variant, one feature", "here", "original, one run"], rows)
-
-
-def _mean_and_range(values: list[float]) -> str:
-    return f"{np.mean(values):.3f} ({min(values):.3f} to {max(values):.3f})"
+def mean_and_range(values: list[float]) -> str:
+    """Return the mean of numbers, and the least and the greatest of them."""
+    return "–" if math.isnan(values[0]) else f"{np.mean(values):.3f} ({min(values):.3f} to {max(values):.3f})"
 
 
 def _median_and_range(batches: list[float]) -> str:
@@ -162,28 +149,13 @@ def _median_and_range(batches: list[float]) -> str:
     return f"{np.median(known):.0f} ({min(known):.0f} to {max(known):.0f}){some}"
 
 
-def published_table(summary: list[Row]) -> str:
-    """Return our mean key mass beside the numbers of others; only for the article's own parameters."""
-    rows = [
-        [
-            row["variant"],
-            f"{row['key_mass_mean']:.3f}",
-            *(f"{known[row['variant']]:.{digits}f}" if row["variant"] in known else "–" for known, digits in _KNOWN),
-        ]
-        for row in summary
-    ]
-    return _table(["variant", "here", "one seed", "ten seeds"], rows)
-
-
-_KNOWN = ((PORT, 3), (TEN_SEEDS, 2))
-
-
 def _spread(row: Row, name: str) -> str:
-    if f"{name}_mean" not in row:
+    if math.isnan(row.get(f"{name}_mean", math.nan)):
         return "–"
     return f"{row[f'{name}_mean']:.3f} ± {row[f'{name}_sd']:.3f}"
 
 
-def _table(header: list[str], rows: list[list[str]]) -> str:
+def table(header: list[str], rows: list[list[str]]) -> str:
+    """Return a table in Markdown."""
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

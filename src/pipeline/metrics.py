@@ -16,20 +16,22 @@ Values = NDArray[np.float64]
 
 
 def key_mass(attention: Attention, mask: Mask) -> Values:
-    """Return the attention on the key steps, in [0, 1]."""
-    return np.asarray(np.where(mask, attention, 0).sum(axis=1, dtype=np.float64))
+    """Return the attention on the key steps, in [0, 1]. Without a key it is not a number."""
+    return _known(np.where(mask, attention, 0).sum(axis=1, dtype=np.float64), mask)
 
 
 def key_lift(attention: Attention, mask: Mask) -> Values:
     """Return `key_mass` over what uniform attention gives, |k| / T: 1 is chance. Without a key it is not a number."""
-    keys = mask.sum(axis=1)
-    return np.asarray(key_mass(attention, mask) * mask.shape[1] / np.where(keys > 0, keys, np.nan))
+    return np.asarray(key_mass(attention, mask) * mask.shape[1] / np.maximum(mask.sum(axis=1), 1))
 
 
 def hit_rate(attention: Attention, mask: Mask) -> Values:
-    """Return whether the largest weight is on a key step; of several largest, the share on key steps. In [0, 1]."""
+    """Return whether the largest weight is on a key step; of several largest, the share on key steps. In [0, 1].
+
+    Without a key it is not a number.
+    """
     largest = attention == attention.max(axis=1, keepdims=True)
-    return np.asarray((largest & mask).sum(axis=1) / largest.sum(axis=1))
+    return _known((largest & mask).sum(axis=1) / largest.sum(axis=1), mask)
 
 
 def mean_hit(attention: Attention, mask: Mask) -> Values:
@@ -46,8 +48,7 @@ def average_precision(attention: Attention, mask: Mask) -> Values:
     """
     heavier = attention[:, None, :] >= attention[:, :, None]  # (samples, step, steps that weigh at least as much)
     precision = (heavier & mask[:, None, :]).sum(axis=2) / heavier.sum(axis=2)
-    keys = mask.sum(axis=1)
-    return np.asarray(np.where(mask, precision, 0).sum(axis=1) / np.where(keys > 0, keys, np.nan))
+    return _known(np.where(mask, precision, 0).sum(axis=1) / np.maximum(mask.sum(axis=1), 1), mask)
 
 
 def entropy(attention: Attention, mask: Mask) -> Values:
@@ -61,7 +62,7 @@ def late_mass(attention: Attention, mask: Mask) -> Values:
     steps = np.arange(mask.shape[1])
     last = np.where(mask, steps, -1).max(axis=1, keepdims=True)
     mass = np.where(steps > last, attention, 0).sum(axis=1, dtype=np.float64)
-    return np.where(last[:, 0] >= 0, mass, np.nan)
+    return _known(mass, mask)
 
 
 def input_dependence(attention: Attention, mask: Mask) -> Values:
@@ -125,6 +126,11 @@ def agreement(weights: Attention, attention: Attention, classes: NDArray[np.floa
 
 def _by_label(classes: NDArray[np.floating] | None) -> list[tuple[int, Mask]]:
     return [] if classes is None else [(label, classes == label) for label in (0, 1)]
+
+
+def _known(values: Values, mask: Mask) -> Values:
+    """Return values (samples,), not a number where the mask marks nothing."""
+    return np.where(mask.any(axis=1), values, np.nan)
 
 
 def _mean(values: Values) -> float:

@@ -18,7 +18,8 @@ def check(config: Config) -> None:
     for name, value, fits, allowed in _ranges(config):
         if not fits:
             raise UserError(f"{name} is {value}: it must be {allowed}.")
-    sampling.check(config.task, config.data)
+    needed = max(config.data.samples + config.probe.samples, config.controls.null_key_samples)
+    sampling.check(config.task, config.data, needed)
 
 
 def _ranges(config: Config) -> Iterator[tuple[str, Any, bool, str]]:

@@ -25,7 +25,7 @@ def attention(study: Study, weights: Weights, x: Array) -> Array:
     """
     from pipeline import models
 
-    functions = models.functions(study.data, study.model, study.chosen_variant())
+    functions = models.functions(study.data.shape, study.model, study.chosen_variant())
     models.set_weights(functions.model.attention, weights)
     read = functions.attention(x)
     check_sums(read, study.chosen_variant().name)

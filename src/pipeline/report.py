@@ -1,5 +1,6 @@
 """The comparison told in words and tables: the words in report.md.j2, the numbers from the tables."""
 
+import math
 from importlib.metadata import version
 from typing import Any
 
@@ -7,7 +8,7 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from numpy.random import default_rng
 
-from pipeline import markdown, statistics, storage
+from pipeline import markdown, published, statistics, storage
 from pipeline.config import CLASSIFICATION, Compare, Data, Model, Study, Train
 from pipeline.evidence import NULL_KEY, UNIFORM
 from pipeline.sampling import TASK_KEYS
@@ -58,9 +59,9 @@ def render(study: Study, tables: Tables, first: VariantResult) -> str:
         checks=markdown.checks_table(tables),
         explanations=markdown.explanations_table(tables.explanations),
         learning=markdown.learning_table(tables.learning),
-        one_feature=markdown.one_feature_table(tables.controls),
+        one_feature=published.one_feature_table(tables.controls),
         article=(study.task, study.data, study.model, study.train) == ARTICLE,
-        published=markdown.published_table(tables.summary),
+        published=published.published_table(tables.summary),
         values=_flat(storage.values(study, "comparison")),
         dataset=first.data,
         versions={name: version(name) for name in PACKAGES},
@@ -117,6 +118,9 @@ def answer(runs: list[Row], effects: list[Row], settings: Compare, where: str = 
         "placement": ("After the LSTM, attention puts", f"on {where} than before it", "after > before"),
         "sharing": ("Unshared, it puts", "there than shared", "unshared > shared"),
     }
+    if math.isnan(runs[0]["key_mass"]):
+        learned = sum(run["verdict"] != NOT_LEARNED for run in runs)
+        return f"Of {len(runs)} runs {learned} learned the task. No mask tells where their attention should peak."
     sentences = [_share_correct(runs, settings, where)]
     for effect, (start, end, pair) in said.items() if effects else ():
         row = markdown.effect_row(effects, effect, "key_mass")

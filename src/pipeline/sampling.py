@@ -1,18 +1,31 @@
 """The generator of samples that a task names: found, given its options, tried."""
 
 import inspect
-from collections.abc import Callable
+from typing import Protocol
 
 import numpy as np
 from numpy.random import Generator, default_rng
 from numpy.typing import NDArray
 
 from pipeline.config import CLASSIFICATION, Data, Task, UserError
-from pipeline.targets import SOURCE, TARGET, locate
+from pipeline.targets import CONTENT, SOURCE, TARGET, locate
 
 Samples = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]]  # x, y, mask
-Draw = Callable[[Generator, Generator, int, Data], Samples]
-TASK_KEYS = ("name", "kind", TARGET, SOURCE)  # of a file of conf/task/; all others are options of the generator
+FIRST = "first"  # name of what a generator takes that deals samples of a file
+TASK_KEYS = (
+    "name",
+    "kind",
+    TARGET,
+    SOURCE,
+    CONTENT,
+)  # of a file of conf/task/; all others are options of the generator
+
+
+class Draw(Protocol):
+    """A generator of samples that has its options."""
+
+    def __call__(self, background: Generator, labels: Generator, samples: int, data: Data, first: int = 0) -> Samples:
+        """Return samples; `first` is the place of the first one among all of the study."""
 
 
 def draw_of(task: Task) -> Draw:
@@ -20,7 +33,7 @@ def draw_of(task: Task) -> Draw:
     name, options = task["name"], {key: value for key, value in task.items() if key not in TASK_KEYS}
     function = locate(task[TARGET], f"task.{TARGET}")
     signature = inspect.signature(function).parameters
-    own = list(signature)[4:]
+    own = [name for name in list(signature)[4:] if name != FIRST]
     for key in options:
         if key not in own:
             raise UserError(f"task.{key} is not a parameter: {name} has {', '.join(own) or 'none'}.")
@@ -28,15 +41,20 @@ def draw_of(task: Task) -> Draw:
         if key not in options and signature[key].default is inspect.Parameter.empty:
             raise UserError(f"task.{key} has no value: {name} needs one.")
 
-    def draw(background: Generator, labels: Generator, samples: int, data: Data) -> Samples:
-        return function(background, labels, samples, data, **options)  # type: ignore[no-any-return]
+    def draw(background: Generator, labels: Generator, samples: int, data: Data, first: int = 0) -> Samples:
+        told = {FIRST: first} if FIRST in signature else {}
+        return function(background, labels, samples, data, **options, **told)  # type: ignore[no-any-return]
 
     return draw
 
 
-def check(task: Task, data: Data) -> None:
-    """Raise a `UserError` unless a task's generator, tried on a few samples, gives them as it should."""
-    samples, name, draw = 8, task["name"], draw_of(task)
+def check(task: Task, data: Data, needed: int = 8) -> None:
+    """Raise a `UserError` unless a task's generator gives samples as it should.
+
+    It is tried on a few; one that takes `first`, since it has only so many, on as many as are needed.
+    """
+    name, draw = task["name"], draw_of(task)
+    samples = needed if FIRST in inspect.signature(locate(task[TARGET], TARGET)).parameters else 8
     try:
         x, y, mask = draw(default_rng(0), default_rng(0), samples, data)
     except (TypeError, ValueError) as error:
@@ -55,10 +73,10 @@ def check(task: Task, data: Data) -> None:
 def unrelated(draw: Draw) -> Draw:
     """Return a generator of the same samples with labels of other samples, that have nothing to do with their own."""
 
-    def drawn(background: Generator, labels: Generator, samples: int, data: Data) -> Samples:
+    def drawn(background: Generator, labels: Generator, samples: int, data: Data, first: int = 0) -> Samples:
         (spare,) = background.spawn(1)
-        x, _, mask = draw(background, labels, samples, data)
-        _, y, _ = draw(spare, labels, samples, data)
+        x, _, mask = draw(background, labels, samples, data, first)
+        _, y, _ = draw(spare, labels, samples, data, first + samples)
         return x, y, mask
 
     return drawn

@@ -15,8 +15,8 @@ def training_steps(classifier: keras.Model, optimizer: keras.Optimizer, regressi
 
     It takes `x` (group, batch, steps, features), `y` (group, batch, 1) and how many batches at their beginning count,
     and returns the sums over these batches of binary cross-entropy (nats) and accuracy; of mean squared error and
-    coefficient of determination, for a regression. One program for the whole
-    group saves the start of one for each step, which takes half as long as the step itself.
+    coefficient of determination, for a regression. One program for the whole group saves the start of one for each
+    step, which takes half as long as the step itself.
     """
     loss_of = keras.losses.mean_squared_error if regression else keras.losses.binary_crossentropy
     score_of = _determination if regression else _accuracy

@@ -1,6 +1,8 @@
 """Where results lie, and how they are written (aside, then renamed) and read back (only if they fit)."""
 
+import csv
 import dataclasses
+import io
 import json
 import math
 import shutil
@@ -14,8 +16,8 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.choices import load_variant, params, plain
-from pipeline.config import ROOT, Study, UserError, digest
+from pipeline.choices import digest, load_variant, params, plain
+from pipeline.config import ROOT, Study, UserError
 
 # What each kind of result depends on: sections of the configuration.
 TRAINING = ("task", "data", "model", "train", "seeds", "variant")
@@ -30,6 +32,7 @@ SECTIONS = {
 }
 MAKERS = {"data": "dataset", "models": "train", "attention": "analyze", "comparison": "compare"}  # else the kind itself
 PARAMS = "params.json"
+OUTPUTS = "outputs"  # folder of what is made with other values than the study's
 
 
 def values(config: Study, kind: str) -> dict[str, Any]:
@@ -48,7 +51,7 @@ def folder(config: Study, kind: str) -> Path:
     """
     wanted = values(config, kind)
     study = dataclasses.replace(params(), variant=config.variant and load_variant(config.variant.name))
-    base = ROOT if wanted == values(study, kind) else ROOT / "outputs" / digest(wanted)
+    base = ROOT if wanted == values(study, kind) else ROOT / OUTPUTS / digest(wanted)
     return base / kind / config.variant.name if "variant" in wanted and config.variant else base / kind
 
 
@@ -166,8 +169,10 @@ def write_text(path: Path, text: str) -> None:
 
 def write_csv(path: Path, header: list[str], rows: Iterable[list[Any]]) -> None:
     """Write a table; floats with nine significant digits, which is what a float32 holds."""
-    lines = [header, *([f"{v:.9g}" if isinstance(v, float) else str(v) for v in row] for row in rows)]
-    write_text(path, "".join(",".join(line) + "\n" for line in lines))
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerows([header, *([f"{v:.9g}" if isinstance(v, float) else v for v in row] for row in rows)])
+    write_text(path, text.getvalue())
 
 
 def write_rows(path: Path, rows: list[dict[str, Any]]) -> None:
@@ -178,8 +183,8 @@ def write_rows(path: Path, rows: list[dict[str, Any]]) -> None:
 
 def read_csv(path: Path) -> list[dict[str, str]]:
     """Return the rows of a table written by `write_csv`."""
-    header, *lines = path.read_text(encoding="utf-8").splitlines()
-    return [dict(zip(header.split(","), line.split(","), strict=True)) for line in lines]
+    header, *rows = csv.reader(path.read_text(encoding="utf-8").splitlines(), strict=True)
+    return [dict(zip(header, row, strict=True)) for row in rows]
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from pipeline.config import Thresholds, Variant
 from pipeline.evidence import UNTRAINED, ControlRun, ExplainedSeed
 from pipeline.results import AttendedSeed, TrainedSeed
-from pipeline.verdicts import VERDICTS, verdict
+from pipeline.verdicts import UNJUDGED, VERDICTS, verdict
 
 Row = dict[str, Any]
 ATTENTION = "attention"  # stands among the explanations
@@ -87,7 +87,8 @@ def summary_rows(results: list[VariantResult], runs: list[Row]) -> list[Row]:
         own = [run for run in runs if run["variant"] == result.variant.name]
         row: Row = {name: own[0][name] for name in ("variant", "placement", "sharing")}
         row |= {"seeds": len(own), "peak_step": int(result.vectors().mean(axis=0).argmax())}
-        row |= {name: sum(run["verdict"] == name for run in own) for name in VERDICTS}
+        verdicts = VERDICTS if result.key().any() else (*VERDICTS, UNJUDGED)
+        row |= {name: sum(run["verdict"] == name for run in own) for name in verdicts}
         names = [name for name, value in own[0].items() if isinstance(value, float)]
         rows.append(row | _spreads(own, names))
     return rows

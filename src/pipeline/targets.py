@@ -1,10 +1,11 @@
-"""Functions and classes that a configuration file names, such as a layer of the user's own."""
+"""What a configuration names of the user's own: functions and classes by their dotted path, files of data."""
 
 import hashlib
 import pkgutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 from pipeline.config import ROOT, UserError
 
 TARGET, SOURCE = "_target_", "_source_"  # keys of a dotted path, and of `source_hash` of it
+CONTENT = "_content_"  # key of `content_hash`
 
 
 def locate(path: str, where: str) -> Any:
@@ -44,6 +46,20 @@ def source_hash(path: str) -> str | None:
         return None
     files = sorted(origin.parent.rglob("*.py")) if origin.name == "__init__.py" else [origin]
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:12]
+
+
+def content_hash(path: str | None) -> str | None:
+    """Return a hash of a file, given from the project's root; none if there is none."""
+    if path is None or not (ROOT / path).is_file():
+        return None
+    return _hash(ROOT / path, (ROOT / path).stat().st_mtime_ns)
+
+
+@lru_cache
+def _hash(path: Path, changed: int) -> str:
+    del changed  # the file is read again if it was
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:12]
 
 
 @contextmanager

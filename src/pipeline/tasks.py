@@ -15,7 +15,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from pipeline.config import Data, UserError
-from pipeline.sampling import Samples, unrelated
+from pipeline.sampling import Samples
 
 
 def planted_key(
@@ -39,17 +39,26 @@ def planted_key(
 
     Source: `get_data_recurrent` of https://github.com/philipperemy/keras-attention (2017).
     """
+    return plant(_white_noise(background, samples, data), background, labels, data, feature=feature, noise=noise)
+
+
+def plant(
+    x: NDArray[np.float32], background: Generator, labels: Generator, data: Data, *, feature: int | None, noise: float
+) -> Samples:
+    """Draw labels and plant them in sequences `x` (samples, steps, features), as `planted_key` tells."""
     if not 0 <= data.key_step < data.time_steps:
         raise UserError(f"data.key_step is {data.key_step}: it must be 0 to {data.time_steps - 1}.")
-    x = _white_noise(background, samples, data)
-    y = _coins(labels, samples)
+    y = _coins(labels, len(x))
     _plant(x, data.key_step, _coded(y, data), background, feature=feature, noise=noise)
     return x, y, _mask(x, [data.key_step])
 
 
 def null_key(background: Generator, labels: Generator, samples: int, data: Data) -> Samples:
     """Draw samples with a key at `data.key_step` and labels that have nothing to do with it."""
-    return unrelated(planted_key)(background, labels, samples, data)
+    (spare,) = background.spawn(1)
+    x, _, mask = planted_key(background, labels, samples, data)
+    _, y, _ = planted_key(spare, labels, samples, data)
+    return x, y, mask
 
 
 def redundant_keys(

@@ -1,6 +1,7 @@
 """What a stage says when it is done."""
 
 import sys
+from math import nan
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,8 @@ from pipeline.evidence import ControlRun
 from pipeline.markdown import SCORES, score_in
 from pipeline.results import AttendedSeed, TrainedSeed
 from pipeline.storage import read_csv, shown
+from pipeline.tables import Row
+from pipeline.verdicts import CORRECT, UNJUDGED
 
 SHORT = {name: title.split()[1] for name, title in SCORES.items()}
 BLOCKS = "▁▂▃▄▅▆▇█"
@@ -34,8 +37,8 @@ def show_attention(title: str, attended: dict[int, AttendedSeed]) -> None:
     vector = np.mean([result.vector for result in attended.values()], axis=0)
     key = np.mean([result.key for result in attended.values()], axis=0)
     masses = [result.measures["key_mass"] for result in attended.values()]
-    spread = f"{np.mean(masses):.3f} ({min(masses):.3f} to {max(masses):.3f} over {len(masses)} seeds)"
-    _print(f"{title:<18} {blocks(vector)}  key mass {spread}")
+    spread = f"  key mass {np.mean(masses):.3f} ({min(masses):.3f} to {max(masses):.3f} over {len(masses)} seeds)"
+    _print(f"{title:<18} {blocks(vector)}{spread if key.any() else ''}")
     if (key == 1).any():
         print(" " * 19 + "".join("^" if share == 1 else " " for share in key).rstrip())
 
@@ -57,8 +60,21 @@ def show_comparison(summary: list[dict[str, str]]) -> None:
     for row in summary:
         numbers = [float(row[f"{name}_mean"]) for name in ("key_mass", "hit_rate", "late_mass")]
         cells = "".join(f"{number:>10.3f}" for number in numbers)
-        correct = f"{row['correct']} of {row['seeds']}"
+        correct = "unjudged" if UNJUDGED in row else f"{row[CORRECT]} of {row['seeds']}"
         print(f"{row['variant']:<18}{cells}{float(row[f'{score}_mean']):>11.5f}{correct:>10}")
+
+
+def show_sweep(summary: list[Row], swept: list[str]) -> None:
+    """Print the means over seeds, a line for each combination of values."""
+    score = score_in(summary[0])
+    told = [[str(row[name]) for name in swept] for row in summary]
+    widths = [max(map(len, column)) + 2 for column in zip(swept, *told, strict=True)]
+    print("".join(f"{name:<{width}}" for name, width in zip(swept, widths, strict=True)), end="")
+    print(f"key mass  {SHORT[score]:>8}   correct")
+    for row, words in zip(summary, told, strict=True):
+        cells = "".join(f"{word:<{width}}" for word, width in zip(words, widths, strict=True))
+        correct = "unjudged" if UNJUDGED in row else f"{row[CORRECT]} of {row['seeds']}"
+        print(f"{cells}{row['key_mass_mean']:>8.3f}  {row.get(f'{score}_mean', nan):>8.4f}{correct:>10}")
 
 
 def show_study(folder: Path, attended: dict[str, dict[int, AttendedSeed]], settings: Tracking) -> None:

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline import provenance, runtime
-from pipeline.config import ROOT, Data, Model, Tracking, UserError, Variant, digest, score_of
+from pipeline.choices import digest
+from pipeline.config import ROOT, Data, Model, Tracking, UserError, Variant, score_of
 from pipeline.interrupt import finished_first
 from pipeline.results import AttendedSeed, Point, TrainedSeed
 
@@ -89,8 +90,7 @@ class Tracker:
         """Log what was trained from what, and what came out, but for the training curve."""
         from mlflow.entities import Dataset, DatasetInput
 
-        sections = ("task", "data", "model", "train")
-        params = {f"{section}.{name}": v for section in sections for name, v in values[section].items()}
+        params = {f"{s}.{name}": v for s in ("task", "data", "model", "train") for name, v in values[s].items()}
         params |= {"variant": values["variant"]["name"], "seed": seed}
         what, source = {name: values[name] for name in ("task", "data")}, '{"uri": "data/train"}'
         data = Dataset(values["task"]["name"], digest(what), "local", source, profile=json.dumps(what))
@@ -118,7 +118,7 @@ class Tracker:
 
         from pipeline import models
 
-        data, regression = Data(**values["data"]), score_of(values["task"]) == "r2"
+        data, regression = Data(**values["data"]).shape, score_of(values["task"]) == "r2"
         model = models.classifier(data, Model(**values["model"]), Variant(**values["variant"]), regression)
         models.set_weights(model, result.weights)
         shape, float32 = (-1, data.time_steps, data.input_dim), np.dtype(np.float32)

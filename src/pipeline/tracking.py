@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pipeline.config import Tracking, digest
+from pipeline.choices import digest
+from pipeline.config import Tracking
 from pipeline.results import AttendedSeed, Point, TrainedSeed
 from pipeline.tracker import Tracker, Values, tracker_of
 
@@ -109,9 +110,7 @@ def _ensure_seed(
 
 def ensure_comparison(settings: Tracking, folder: Path) -> bool:
     """Have a FINISHED run for a comparison, with its tables, report and figures; return whether it was added."""
-    tracker = tracker_of(settings)
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    content = hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:12]
+    tracker, content = tracker_of(settings), _content(folder)
     if tracker is None or tracker.find(comparison_hash=content):
         return False
     metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
@@ -120,6 +119,22 @@ def ensure_comparison(settings: Tracking, folder: Path) -> bool:
         flat = [(f"{variant}.{name}", value, 0) for variant, row in metrics.items() for name, value in row.items()]
         tracker.log(run_id, flat)
     return True
+
+
+def ensure_sweep(settings: Tracking, folder: Path) -> bool:
+    """Have a FINISHED run for a sweep, with its tables and figure; return whether it was added."""
+    tracker, content = tracker_of(settings), _content(folder)
+    if tracker is None or tracker.find(sweep_hash=content):
+        return False
+    with tracker.run(folder.name, {"kind": "sweep", "sweep_hash": content}) as run_id:
+        tracker.client.log_artifacts(run_id, str(folder))
+    return True
+
+
+def _content(folder: Path) -> str:
+    """Return a hash of all files in a folder."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:12]
 
 
 def _config_hash(values: Values, seed: int) -> str:

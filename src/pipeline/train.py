@@ -80,7 +80,7 @@ def train_seed(config: Config, seed: int, split: Split, held_out: Split, observe
 
     initial, order = SeedSequence(seed).spawn(2)
     variant, output = config.chosen_variant(), models.output_of(config.regression)
-    compiled = _compiled(config.data, config.model, config.train, variant, config.regression)
+    compiled = _compiled(config.data.shape, config.model, config.train, variant, config.regression)
     start = models.build(config.data, config.model, variant, initial, output)
     classifier = compiled.model.classifier
     for variable, value in zip(classifier.variables, start.classifier.variables, strict=True):

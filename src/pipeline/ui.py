@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import NoReturn
 
 from pipeline import storage, tracking
+from pipeline.choices import digest
 from pipeline.command import command
-from pipeline.config import ROOT, Config, UserError, digest
+from pipeline.config import ROOT, Config, UserError
 from pipeline.results import read_attention, read_training
 from pipeline.tracker import Values, tracker_of
 
@@ -29,12 +30,14 @@ def fill(config: Config) -> int:
         added += tracking.ensure(config.tracking, values, trained)
     for _, folder in _found("comparison"):
         added += tracking.ensure_comparison(config.tracking, folder)
+    for table in sorted(ROOT.glob(f"{storage.OUTPUTS}/sweep-*/summary.csv")):
+        added += tracking.ensure_sweep(config.tracking, table.parent)
     return added
 
 
 def _found(pattern: str) -> Iterator[tuple[Values, Path]]:
     """Yield values and folder of every whole result of a kind."""
-    for base in (ROOT, *sorted(ROOT.glob("outputs/*"))):
+    for base in (ROOT, *sorted(ROOT.glob(f"{storage.OUTPUTS}/*"))):
         for path in sorted(base.glob(f"{pattern}/{storage.PARAMS}")):
             if not path.parent.name.endswith(".part"):
                 yield json.loads(path.read_text(encoding="utf-8")), path.parent

@@ -7,6 +7,7 @@ from pipeline.config import Thresholds
 
 NOT_LEARNED, CORRECT, LATE, DIFFUSE, SILENT = "not learned", "correct", "late-shifted", "diffuse", "silent failure"
 VERDICTS = (CORRECT, LATE, DIFFUSE, SILENT, NOT_LEARNED)
+UNJUDGED = "unjudged"  # beside diffuse and not learned, where no mask tells the key steps
 
 
 def verdict(
@@ -22,7 +23,8 @@ def verdict(
     - correct: the mean vector's largest step is a key step, and `key_lift` reaches `limits.lift`;
     - diffuse: no step stands out: `entropy` reaches `limits.entropy`, or the largest step's lift misses `limits.lift`;
     - late-shifted: the largest step lies after the key, and key and later steps hold most of the attention;
-    - silent failure: a step that carries nothing stands out.
+    - silent failure: a step that carries nothing stands out;
+    - unjudged: a step stands out, and without a mask nobody knows whether it should.
 
     Args:
         learned: whether the held-out score reaches its limit.
@@ -38,7 +40,8 @@ def verdict(
         return CORRECT
     if measures["entropy"] >= limits.entropy or vector[peak] * len(vector) < limits.lift:
         return DIFFUSE
-    keys = np.flatnonzero(key)
-    if len(keys) and peak > keys[-1] and measures["key_mass"] + measures["late_mass"] > limits.mass:
+    if not key.any():
+        return UNJUDGED
+    if peak > np.flatnonzero(key)[-1] and measures["key_mass"] + measures["late_mass"] > limits.mass:
         return LATE
     return SILENT

@@ -1,0 +1,123 @@
+"""Run the stages for every combination of values. `python -m pipeline.sweep +variant=A,B data.key_step=0,10,19`"""
+
+import re
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline import analyze, compare, dataset, storage, tables, terminal, tracking, train
+from pipeline.choices import digest
+from pipeline.command import command, job, mistakes_explained
+from pipeline.config import ROOT, Config, UserError
+from pipeline.storage import write_rows
+from pipeline.tables import Row
+
+STAGES = {
+    ("data/train", "data/validation", "data/probe"): dataset.stage,
+    ("models",): train.stage,
+    ("attention",): analyze.stage,
+}
+DRAWN = 24  # combinations whose samples are drawn, at most
+MULTIRUN = "--multirun"
+
+
+class Point(NamedTuple):
+    """A combination of values: those that were swept, name -> value as written, and all of them."""
+
+    swept: dict[str, str]
+    config: Config
+
+
+def run(config: Config, points: list[Point]) -> None:
+    """Make what is not there yet of the combination that this job of the sweep is."""
+    number, _ = job()
+    missing = [make for kinds, make in STAGES.items() if not all(_is_made(config, kind) for kind in kinds)]
+    words = " ".join(f"{name}={value}" for name, value in points[number].swept.items())
+    print(f"== {number + 1} of {len(points)}: {words}{'' if missing else ' (made before)'}", flush=True)
+    for make in missing:
+        make(config)
+
+
+def _is_made(config: Config, kind: str) -> bool:
+    try:
+        storage.made(config, kind)
+    except UserError:
+        return False
+    return True
+
+
+def tabulate(points: list[Point]) -> tuple[list[Row], list[Row]]:
+    """Return a row for each run and a row for each combination, those of a comparison, after the values swept."""
+    runs, summary = [], []
+    for swept, config in points:
+        result = compare.load_variant_result(config)
+        own = tables.run_rows([result], config.compare.thresholds, config.score)
+        runs += [swept | row for row in own]
+        summary += [swept | row for row in tables.summary_rows([result], own)]
+    return runs, summary
+
+
+def gather(points: list[Point]) -> None:
+    """Write the table of all runs, that of all combinations, and their figures, and have MLflow show them."""
+    from pipeline import figures, sweep_figures
+
+    runs, summary = tabulate(points)
+    folder, settings = _folder(points), points[0].config.tracking
+    write_rows(folder / "runs.csv", runs)
+    write_rows(folder / "summary.csv", summary)
+    if len(points) > 1:
+        figures.save(sweep_figures.measures(summary, list(points[0].swept)), folder / "measures.png")
+    for point in points[:DRAWN]:
+        name = " ".join(point.swept.values()) or point.config.chosen_variant().name
+        path = folder / "samples" / (re.sub(r"[^\w.-]+", "_", name) + ".png")
+        figures.save(sweep_figures.samples(*_samples(point.config)), path)
+    tracking.ensure_sweep(settings, folder)
+    terminal.show_sweep(summary, list(points[0].swept))
+    terminal.show_where(folder, settings)
+
+
+def _samples(config: Config) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Return the attention of the first seed on probe samples, and their mask, both (samples, steps)."""
+    with storage.reading(config, "attention") as folder:
+        attention = np.load(folder / "attention.npy", mmap_mode="r", allow_pickle=False)[0]
+    return attention, dataset.load(config, "probe").rows("mask")
+
+
+def _folder(points: list[Point]) -> Path:
+    """Return the folder of a sweep's results: the one asked for, or one that no other sweep has."""
+    told = [[point.swept, storage.values(point.config, "attention")] for point in points]
+    return ROOT / (points[0].config.results or f"{storage.OUTPUTS}/sweep-{digest(told)}")
+
+
+def _varying(points: list[Point]) -> list[Point]:
+    """Return the points without those values that are the same in all of them."""
+    names = list(dict.fromkeys(name for point in points for name in point.swept))
+    varying = [name for name in names if len({point.swept.get(name) for point in points}) > 1]
+    return [Point({name: point.swept.get(name, "") for name in varying}, point.config) for point in points]
+
+
+def main() -> None:
+    """Check all combinations, then run them, one after the other, then gather what came out."""
+    if not {"-m", MULTIRUN} & set(sys.argv):
+        sys.argv.insert(1, MULTIRUN)
+    points: list[Point] = []
+
+    def plan(config: Config) -> None:
+        config.chosen_variant()
+        points.append(Point(job()[1], config))
+
+    command(plan)()
+    if points:  # none, if only help was asked for
+        varying = _varying(points)
+        command(lambda config: run(config, varying))()
+        with mistakes_explained():
+            gather(varying)
+
+
+if __name__ == "__main__":
+    # By its name, so that worker processes find this module's functions, and keep what they cache.
+    import_module("pipeline.sweep").main()

@@ -1,0 +1,238 @@
+"""Samples of the user's own: what a file holds is what is trained on, and a bad file gets one sentence."""
+
+import dataclasses
+import json
+import re
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from numpy.random import SeedSequence, default_rng
+from pyarrow import parquet
+
+from pipeline import dataset, own_data, sampling
+from pipeline.choices import load_task, plain
+from pipeline.config import Data, UserError
+from pipeline.storage import read_rows
+
+DATA = Data(80, 0.25, 6, 2, 3, "zero_one", 0)
+
+
+def arrays(samples=100, steps=6, features=2):
+    """Return samples whose first value is their number, with a key at step 3."""
+    rng = default_rng(0)
+    x = rng.standard_normal((samples, steps, features))
+    y = rng.integers(0, 2, samples)
+    x[:, 0, 0] = np.arange(samples)
+    x[:, 3] = y[:, None]
+    mask = np.zeros((samples, steps), bool)
+    mask[:, 3] = True
+    return {"x": x, "y": y, "mask": mask}
+
+
+def task(path, name="file", **options):
+    return load_task(name) | {"path": str(path)} | options
+
+
+def saved(folder, **changes):
+    """Write the samples with some arrays changed, or left out (None)."""
+    kept = {name: array for name, array in (arrays() | changes).items() if array is not None}
+    np.savez(folder / "own.npz", **kept)
+    return folder / "own.npz"
+
+
+def as_parquet(path, columns):
+    def listed(array):
+        return array.tolist()
+
+    parquet.write_table(pa.table({name: listed(array) for name, array in columns.items()}), path)
+    return path
+
+
+def test_each_sample_is_dealt_to_one_split_as_it_is(tmp_path):
+    own, draw = arrays(), sampling.draw_of(task(saved(tmp_path)))
+    numbers = []
+    for name, places, stream in (
+        ("train", range(60), 1),
+        ("validation", range(60, 80), 2),
+        ("probe", range(80, 100), 3),
+    ):
+        (tmp_path / name).mkdir()
+        dataset.write(tmp_path / name, places, DATA, SeedSequence(stream), draw)
+        x, y, mask = (np.load(tmp_path / name / f"{part}.npy") for part in ("x", "y", "mask"))
+        at = x[:, 0, 0].astype(int)
+        numbers += at.tolist()
+        np.testing.assert_array_equal(x, own["x"][at].astype(np.float32))
+        np.testing.assert_array_equal(y, own["y"][at])
+        np.testing.assert_array_equal(mask, own["mask"][at])
+    assert sorted(numbers) == list(range(100))
+    assert numbers != list(range(100))
+    again, _, _ = draw(None, None, 100, DATA)
+    assert again[:, 0, 0].tolist() == numbers
+    other, _, _ = draw(None, None, 100, dataclasses.replace(DATA, seed=1))
+    assert other[:, 0, 0].tolist() != numbers
+
+
+def test_unrelated_labels_are_those_of_other_samples(tmp_path):
+    own = arrays() | {"y": np.arange(100)}  # so that a label tells whose it is
+    np.savez(tmp_path / "own.npz", **own)
+    draw = sampling.unrelated(sampling.draw_of(task(tmp_path / "own.npz", kind="regression")))
+    x, y, _ = (
+        np.concatenate(parts)
+        for parts in zip(draw(default_rng(0), None, 60, DATA), draw(default_rng(0), None, 20, DATA, 60), strict=True)
+    )
+    assert (x[:, 0, 0] != y).all()
+    assert len({*zip(x[:, 0, 0], y, strict=True)}) == 80
+
+
+def test_parquet_holds_the_same(tmp_path):
+    found = [
+        sampling.draw_of(task(path))(None, None, 100, DATA)
+        for path in (saved(tmp_path), as_parquet(tmp_path / "own.parquet", arrays()))
+    ]
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_array_equal(one, other)
+        assert one.dtype == other.dtype
+
+
+def test_a_changed_file_is_another_task(tmp_path):
+    path = saved(tmp_path)
+    before = plain(task(path))
+    assert plain(task(path)) == before
+    saved(tmp_path, y=1 - arrays()["y"])
+    assert plain(task(path)) != before
+
+
+WRONG = {
+    "it holds x, mask; it must hold x and y": {"y": None},
+    "x is (100, 6): it must be (samples, time steps, features)": {"x": arrays()["x"][:, :, 0]},
+    "data.time_steps is 6: it must be 5, as x in": {"x": arrays(steps=5)["x"], "mask": None},
+    "data.input_dim is 2: it must be 3, as x in": {"x": arrays(features=3)["x"]},
+    "x is of type <U3: it must be of numbers": {"x": np.full((100, 6, 2), "one")},
+    "x holds NaN or infinite values": {"x": np.where(np.arange(100)[:, None, None] == 50, np.nan, arrays()["x"])},
+    "y holds NaN or infinite values; none may, as float32": {"y": np.where(np.arange(100) == 50, 1e300, 0)},
+    "y is (99,): it must be (100,), a label for each sample of x": {"y": arrays()["y"][:99]},
+    "y is 1 in all samples: there is nothing to learn": {"y": np.ones(100)},
+    "y is 2.0: in a classification it must be 0 or 1": {"y": arrays()["y"] + 1},
+    "mask is bool (100, 5): it must be (100, 6), of true and false": {"mask": arrays()["mask"][:, 1:]},
+    "mask is float64 (100, 6): it must be": {"mask": arrays()["mask"].astype(float)},
+    "mask marks nothing in 1 samples (sample 7): it must mark a step of each, or be left out": {
+        "mask": arrays()["mask"] & (np.arange(100) != 7)[:, None]
+    },
+    "mask marks every step": {"mask": np.ones((100, 6), bool)},
+    "it cannot be read": {"x": np.full((100, 6, 2), None)},  # pickled
+}
+
+
+@pytest.mark.parametrize("sentence", WRONG)
+def test_a_bad_file_gets_one_sentence(tmp_path, sentence):
+    with pytest.raises(UserError) as caught:
+        sampling.check(task(saved(tmp_path, **WRONG[sentence])), DATA, 100)
+    assert sentence in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "sentence"),
+    [
+        ("none.npz", None, "none.npz: No such file or directory."),
+        ("own.csv", b"1,2", "it must be a file that ends in .npz or .parquet."),
+        ("cut.npz", b"PK\x03\x04", "it cannot be read"),
+        ("cut.parquet", b"PAR1", "it cannot be read"),
+    ],
+)
+def test_a_file_that_is_none(tmp_path, name, content, sentence):
+    if content:
+        (tmp_path / name).write_bytes(content)
+    for kind in ("file", "planted_in_series"):
+        with pytest.raises(UserError) as caught:
+            sampling.check(task(tmp_path / name, kind), DATA)
+        assert sentence in str(caught.value)
+        assert "\n" not in str(caught.value)
+
+
+def test_parquet_with_lists_of_different_lengths(tmp_path):
+    ragged = pa.table({"x": [[[1.0, 2.0]], [[1.0, 2.0], [3.0, 4.0]]], "y": [0, 1]})
+    parquet.write_table(ragged, tmp_path / "own.parquet")
+    with pytest.raises(UserError, match="its lists are of different lengths"):
+        sampling.check(task(tmp_path / "own.parquet"), DATA)
+
+
+def test_more_samples_than_there_are(tmp_path):
+    sampling.check(task(saved(tmp_path)), DATA, 100)
+    with pytest.raises(UserError, match=r"it has 100 samples; data.samples and probe.samples together"):
+        sampling.check(task(saved(tmp_path)), DATA, 101)
+
+
+def test_the_key_is_planted_in_stretches_of_a_series(tmp_path):
+    series = np.stack([np.arange(50.0), np.arange(50.0) ** 2], axis=1)
+    np.savez(tmp_path / "own.npz", series=series)
+    as_parquet(tmp_path / "own.parquet", {"a": series[:, 0], "b": series[:, 1]})
+    scaled = (series - series.mean(axis=0)) / series.std(axis=0)
+    for path in (tmp_path / "own.npz", tmp_path / "own.parquet"):
+        draw = sampling.draw_of(task(path, "planted_in_series"))
+        x, y, mask = draw(default_rng(1), default_rng(2), 400, DATA)
+        starts = np.abs(scaled[:, 0] - x[:, :1, 0]).argmin(axis=1)
+        assert {*starts} == set(range(45))  # all stretches of 6 steps
+        expected = scaled[starts[:, None] + np.arange(6)]
+        expected[:, 3] = y[:, None]
+        np.testing.assert_allclose(x, expected, atol=1e-5)
+        assert (mask == [False, False, False, True, False, False]).all()
+        assert abs(y.mean() - 0.5) < 0.1
+    one = dataclasses.replace(DATA, input_dim=1)
+    np.testing.assert_array_equal(draw(default_rng(1), default_rng(2), 400, one)[0], x[:, :, :1])
+
+
+def test_the_series_that_a_package_ships():
+    series = own_data._series(None)
+    assert series.shape == (8759, 2)  # every hour of 2010 but one
+    np.testing.assert_allclose(series.mean(axis=0), 0, atol=1e-3)
+    np.testing.assert_allclose(series.std(axis=0), 1, atol=1e-3)
+    assert np.corrcoef(series.T)[0, 1] > 0.5  # in both cities the same season and hour
+
+
+@pytest.mark.parametrize(
+    ("series", "sentence"),
+    [
+        (np.zeros(9), "series is (9,): it must be (length, features)."),
+        (np.zeros((9, 2)), "feature 0 is the same at all times: it must vary."),
+        (np.eye(5)[:, :2], "data.time_steps is 6: it must be at most 5, as the series"),
+        (np.eye(9)[:, :1], "data.input_dim is 2: it must be at most 1, as the series"),
+    ],
+)
+def test_a_series_that_does_not_fit(tmp_path, series, sentence):
+    np.savez(tmp_path / "own.npz", series=series)
+    with pytest.raises(UserError) as caught:
+        sampling.check(task(tmp_path / "own.npz", "planted_in_series"), DATA)
+    assert sentence in str(caught.value)
+
+
+@pytest.mark.slow
+def test_a_study_of_a_file_without_a_mask(fresh):
+    values = arrays(600)
+    np.savez(fresh.root / "own.npz", x=values["x"] / 300 - 1, y=values["y"])
+    fresh.change(
+        {
+            "task": {"name": "file", "path": "own.npz"},
+            "variants": ["before_unshared", "after_unshared"],
+            "data": {"samples": 500},
+            "controls": {"null_key_samples": 400, "seeds": [0]},
+            "train": {"epochs": 10},
+        }
+    )
+    fresh.stage("sweep", "+variant=before_unshared,after_unshared")  # the first three stages
+    assert (fresh.root / "attention/after_unshared").is_dir()
+    for stage in ("controls", "compare"):
+        fresh.stage(stage)
+    rows = read_rows(fresh.root / "comparison/runs.csv")
+    assert {row["verdict"] for row in rows} <= {"unjudged", "diffuse", "not learned"}
+    assert all(np.isnan(row["key_mass"]) and row["entropy"] <= 1 for row in rows)
+    report = (fresh.root / "comparison/report.md").read_text(encoding="utf-8")
+    assert "No mask tells where their attention should peak." in report
+    assert not re.search(r"\bnan\b", report)
+    json.loads((fresh.root / "comparison/metrics.json").read_text(encoding="utf-8"), parse_constant=pytest.fail)
+    assert "unjudged" in fresh.stage("show").stdout
+    np.savez(fresh.root / "own.npz", x=values["x"] / 300 - 1, y=1 - values["y"])
+    assert (
+        "was made with other values (task._content_" in fresh.stage("train", "+variant=after_unshared", code=1).stderr
+    )
