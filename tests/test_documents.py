@@ -76,7 +76,18 @@ def test_the_readme_states_the_numbers_of_the_comparison():
 
 
 def test_the_readme_states_what_came_of_the_published_figures():
-    assert published.figures_table(ROOT / "docs/published") in (ROOT / "README.md").read_text(encoding="utf-8")
+    assert published.figures_table(ROOT / "docs/results") in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_a_key_at_the_first_step_is_what_the_readme_says_of_it():
+    runs = [run for run in read_rows(ROOT / "docs/results/key_step/runs.csv") if run["data.key_step"] == 0]
+    before, after = ([run for run in runs if run["placement"] == where] for where in ("before", "after"))
+    assert len(before) == len(after) == 20
+    assert all(run["accuracy"] >= 0.95 and run["verdict"] == "late-shifted" for run in after)
+    assert {run["peak_step"] for run in after} == {4, 5, 6, 7, 8}
+    learned = [run for run in before if run["verdict"] != "not learned"]
+    assert len(learned) == 14
+    assert {run["verdict"] for run in learned} == {"correct"}
 
 
 def test_the_committed_study_found_what_the_article_claims():

@@ -21,7 +21,7 @@ STAGES = {
     ("models",): train.stage,
     ("attention",): analyze.stage,
 }
-DRAWN = 24  # combinations whose samples are drawn, at most
+DRAWN = 8  # combinations whose samples are drawn, at most
 MULTIRUN = "--multirun"
 
 
@@ -71,7 +71,7 @@ def gather(points: list[Point]) -> None:
     write_rows(folder / "summary.csv", summary)
     if len(points) > 1:
         figures.save(sweep_figures.measures(summary, list(points[0].swept)), folder / "measures.png")
-    for point in points[:DRAWN]:
+    for point in points if len(points) <= DRAWN else []:
         name = " ".join(point.swept.values()) or point.config.chosen_variant().name
         path = folder / "samples" / (re.sub(r"[^\w.-]+", "_", name) + ".png")
         figures.save(sweep_figures.samples(*_samples(point.config)), path)

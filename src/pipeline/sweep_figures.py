@@ -5,7 +5,6 @@ from itertools import cycle
 from math import nan
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
@@ -17,6 +16,7 @@ from pipeline.tables import Row
 # Okabe & Ito (2008), https://jfly.uni-koeln.de/color/
 STYLES = (("#0072B2", "o"), ("#D55E00", "s"), ("#009E73", "^"), ("#CC79A7", "D"), ("#E69F00", "v"), ("#56B4E9", "P"))
 VARIANT = "variant"
+MARKED = 8  # numbers that are all written under their axis, at most
 
 
 def measures(summary: list[Row], swept: list[str]) -> Figure:
@@ -46,7 +46,14 @@ def measures(summary: list[Row], swept: list[str]) -> Figure:
         f"held-out {score_in(summary[0])} (mean ± SD)",
     )
     for ax, title in zip(axes, titles, strict=True):
-        _finish(ax, title, x, [] if numeric else [str(tick) for tick in ticks])
+        ax.set_title(title, fontsize=11)
+        ax.set_xlabel(x)
+        ax.set_ylim(-0.03, 1.03)
+        ax.grid(axis="y", color=GREY, alpha=0.2)
+        if not numeric:
+            ax.set_xticks(range(len(ticks)), [str(tick) for tick in ticks], rotation=30, ha="right")
+        elif len(ticks) <= MARKED:
+            ax.set_xticks([float(tick) for tick in ticks], [str(tick) for tick in ticks])
     if len(lines) > 1:
         figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=4, frameon=False)
     return figure
@@ -70,15 +77,6 @@ def samples(attention: NDArray[np.floating], mask: NDArray[np.bool_], shown: int
     axes[0].set_ylabel("probe sample")
     figure.colorbar(drawn, ax=list(axes), label="weight")
     return figure
-
-
-def _finish(ax: Axes, title: str, x: str, names: list[str]) -> None:
-    ax.set_title(title, fontsize=11)
-    ax.set_xlabel(x)
-    ax.set_ylim(-0.03, 1.03)
-    ax.grid(axis="y", color=GREY, alpha=0.2)
-    if names:
-        ax.set_xticks(range(len(names)), names, rotation=30, ha="right")
 
 
 def _along(summary: list[Row], swept: list[str]) -> str:
