@@ -7,7 +7,7 @@ from contextlib import closing
 import pytest
 from hydra import compose, initialize_config_dir
 
-from pipeline import sampling, sweep_figures
+from pipeline import command, sampling, sweep_figures  # noqa: F401 (command: tells Hydra of the schema)
 from pipeline.choices import load_task, load_variant
 from pipeline.config import ROOT, Config, names_in
 from pipeline.storage import read_rows
