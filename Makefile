@@ -7,10 +7,10 @@ export DO_NOT_TRACK := true
 export MLFLOW_DISABLE_TELEMETRY := true
 
 .DEFAULT_GOAL := help
-.PHONY: help repro test lint bench ui lock clean
+.PHONY: help repro test test-services lint bench ui lock clean
 
 help:  ## list the targets
-	@sed -n 's/^\([a-z]*\): .*##/  make \1\t/p' Makefile
+	@sed -n 's/^\([a-z-]*\): .*##/  make \1\t/p' Makefile
 
 .venv/ready: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; (3, 11) <= sys.version_info < (3, 14) or sys.exit("error: this needs Python 3.11 to 3.13, not " + sys.version.split()[0] + "; name one: make PYTHON=python3.11")'
@@ -25,6 +25,11 @@ repro: .venv/ready  ## run the study: whatever params.yaml, conf/ or the code ch
 
 test: .venv/ready  ## run all tests
 	python -m pytest
+
+test-services: .venv/ready  ## run the tests on real servers (on Debian, as root, it installs PostgreSQL if need be)
+	@ls /usr/lib/postgresql/*/bin/initdb > /dev/null 2>&1 || (apt-get update -qq && apt-get install -qqy postgresql)
+	python -m pip install --quiet --require-hashes --no-deps -r requirements-services.lock
+	python -m pytest -m service --numprocesses=0
 
 lint: .venv/ready  ## check style and types
 	ruff check .
@@ -45,6 +50,9 @@ ui: .venv/ready  ## fill in MLflow from the result files and serve its UI (PORT=
 lock: .venv/ready  ## resolve requirements.lock anew, for all systems
 	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --no-annotate \
 		--no-header --no-emit-index-url --no-emit-find-links --quiet --output-file requirements.lock
+	cp requirements.lock requirements-services.lock  # so that both agree
+	uv pip compile pyproject.toml --extra dev --extra services --universal --python-version 3.11 --generate-hashes \
+		--no-annotate --no-header --no-emit-index-url --no-emit-find-links --quiet --output-file requirements-services.lock
 
 clean:  ## remove the environment and what was made by hand; results stay
 	rm -rf .venv .venv-yardsticks outputs dvc_plots

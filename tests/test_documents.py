@@ -14,7 +14,8 @@ from pipeline.storage import read_rows
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "src/pipeline"
 # They refuse values, show results or track them, and never make them: a change to them reruns nothing.
-WITHOUT_RESULTS = {"command", "interrupt", "provenance", "ranges", "tracking", "tracker", "terminal", "ui"}
+WITHOUT_RESULTS = {"command", "interrupt", "provenance", "ranges", "safety", "terminal", "ui"}
+WITHOUT_RESULTS |= {"connection", "tracker", "tracking"}
 
 DRAWING = {"dataset", "controls"}  # the stages that draw samples, by generators that conf/task/ names
 
@@ -99,8 +100,9 @@ def test_the_committed_study_found_what_the_article_claims():
     )
 
 
-def test_the_lock_names_hashes_and_no_address():
-    lock = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+@pytest.mark.parametrize("name", ["requirements.lock", "requirements-services.lock"])
+def test_the_lock_names_hashes_and_no_address(name):
+    lock = (ROOT / name).read_text(encoding="utf-8")
     assert "--hash=sha256:" in lock
     assert not re.search(r"https?://|file:|--index|--find-links", lock)
 

@@ -4,21 +4,21 @@ import json
 import os
 import shutil
 import signal
-import socket
 import sqlite3
 import threading
 import time
-import urllib.request
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, suppress
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+from services import serve, stored
 
-from pipeline import tracking
+from pipeline import models, tracking  # noqa: F401 (models: before anything else starts TensorFlow)
 from pipeline.config import Tracking
+from pipeline.connection import tracker_of
 from pipeline.results import read_training
-from pipeline.tracker import Tracker, tracker_of
+from pipeline.tracker import Tracker
 
 pytestmark = pytest.mark.slow
 
@@ -134,17 +134,6 @@ def test_another_result_of_the_same_values_gets_a_run_of_its_own(project, tmp_pa
     assert all(run.data.metrics["train_loss"] == pytest.approx(trained.curve[-1][1]) for run in runs)
 
 
-def stored(project):
-    """Return what tells the finished runs apart, read from the database: MLflow's client keeps a lost one open."""
-    query = "SELECT run_uuid, key, value FROM tags JOIN runs USING (run_uuid) WHERE status = 'FINISHED'"
-    runs = {}
-    with closing(sqlite3.connect(project.root / "mlruns/mlflow.db")) as store:
-        for run_id, key, value in store.execute(query):
-            if key in ("kind", "variant", "seed") or key.endswith("_hash"):
-                runs.setdefault(run_id, set()).add((key, value))
-    return {frozenset(tags) for tags in runs.values()}
-
-
 @pytest.fixture
 def study(project):
     """The project without what was made by hand."""
@@ -168,24 +157,6 @@ def test_a_lost_store_is_filled_in_again_from_the_files_and_served(study):
     finally:
         shutil.rmtree(project.root / "mlruns")
         kept.rename(project.root / "mlruns")
-
-
-def serve(project):
-    """Run the UI until its page can be read, and return the first line it says."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    with project.started("python", "-m", "pipeline.ui", f"port={port}") as server:
-        for _ in range(240):
-            assert server.poll() is None, server.communicate()
-            with suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5) as answer:
-                assert "MLflow" in answer.read().decode()
-                break
-            time.sleep(0.5)
-        else:
-            raise TimeoutError
-        os.killpg(server.pid, signal.SIGTERM)
-        return server.communicate(timeout=60)[0].splitlines()[0]
 
 
 @pytest.mark.parametrize(

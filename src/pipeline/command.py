@@ -20,7 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from pipeline import choices, interrupt
+from pipeline import choices, interrupt, safety
 from pipeline.config import ROOT, Config, UserError, Variant, names_in
 from pipeline.ranges import check
 
@@ -44,6 +44,7 @@ def command(stage: Callable[[Config], None]) -> Callable[[], None]:
         interrupt.listen()
         os.environ["PROJECT_ROOT"] = str(ROOT)
         with mistakes_explained():
+            safety.check_files()
             # Hydra prints errors in a form of its own unless told to raise them.
             os.environ["HYDRA_FULL_ERROR"] = "1"
             hydra.main(version_base="1.3", config_path=str(ROOT / "conf"), config_name="config")(task)()

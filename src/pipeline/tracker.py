@@ -5,7 +5,6 @@ import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from functools import cache
 from importlib.metadata import version
 from math import isnan
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline import provenance, runtime
 from pipeline.choices import digest
-from pipeline.config import ROOT, Data, Model, Tracking, UserError, Variant, score_of
+from pipeline.config import ROOT, Data, Model, Tracking, Variant, score_of
 from pipeline.interrupt import finished_first
 from pipeline.results import AttendedSeed, Point, TrainedSeed
 
@@ -46,10 +45,17 @@ class Tracker:
         self.experiment_id = str(known.experiment_id if known else self._create_experiment(settings))
 
     def _create_experiment(self, settings: Tracking) -> str:
+        from mlflow.exceptions import MlflowException
+
         location = (ROOT / settings.artifacts).as_uri() if settings.artifacts else None
         # The UI then shows the pages for training models, not those for language models.
         tags = {"mlflow.experimentKind": "custom_model_development"}
-        return str(self.client.create_experiment(settings.experiment, location, tags))
+        try:
+            return str(self.client.create_experiment(settings.experiment, location, tags))
+        except MlflowException:
+            if known := self.client.get_experiment_by_name(settings.experiment):  # another process was first
+                return str(known.experiment_id)
+            raise
 
     def find(self, **tags: str) -> "list[Run]":
         """Return the FINISHED runs that have these tags."""
@@ -59,20 +65,26 @@ class Tracker:
     @contextmanager
     def run(self, name: str, tags: dict[str, str]) -> Iterator[str]:
         """Start a run and yield its id; the block's end marks it as FINISHED, an error as FAILED, Ctrl-C as KILLED."""
-        tags = {**tags, "git_commit": provenance.git_commit(), "process": runtime.process_identity()}
         run_id = ""
         try:
             with finished_first():
-                run_id = self.client.create_run(self.experiment_id, run_name=name, tags=tags).info.run_id
+                run_id = self.start(name, tags)
             yield run_id
         except BaseException as error:
             if run_id:
-                self._end(run_id, "FAILED" if isinstance(error, Exception) else "KILLED")
+                self.end(run_id, error)
             raise
-        self._end(run_id, "FINISHED")
+        self.end(run_id)
+
+    def start(self, name: str, tags: dict[str, str]) -> str:
+        """Start a run and return its id."""
+        tags = {**tags, "git_commit": provenance.git_commit(), "process": runtime.process_identity()}
+        return str(self.client.create_run(self.experiment_id, run_name=name, tags=tags).info.run_id)
 
     @finished_first()
-    def _end(self, run_id: str, status: str) -> None:
+    def end(self, run_id: str, error: BaseException | None = None) -> None:
+        """Mark a run as FINISHED, or by the error that ended it as FAILED or, by Ctrl-C, KILLED."""
+        status = "FINISHED" if error is None else "FAILED" if isinstance(error, Exception) else "KILLED"
         self.client.set_terminated(run_id, status)
 
     @finished_first()
@@ -153,6 +165,12 @@ class Tracker:
             self.client.log_figure(run_id, figure, name)
         html = (folder / "report.html").read_text(encoding="utf-8")
         self.client.log_text(run_id, page.with_note(html, provenance.note()), "report.html")
+        headline = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+        self.log(run_id, [(f"{variant}.{name}", v, 0) for variant, row in headline.items() for name, v in row.items()])
+
+    def log_sweep(self, run_id: str, folder: Path) -> None:
+        """Log the files of a sweep."""
+        self.client.log_artifacts(run_id, str(folder))
 
     @finished_first()
     def log(
@@ -178,23 +196,4 @@ class Tracker:
         """Mark runs as KILLED whose process ended without doing so."""
         for run in self.client.search_runs([self.experiment_id], "attributes.status = 'RUNNING'"):
             if not runtime.is_running(run.data.tags.get("process", "")):
-                self._end(run.info.run_id, "KILLED")
-
-
-@cache
-def tracker_of(settings: Tracking) -> Tracker | None:
-    """Return the process's tracker, or none if tracking is turned off; a `UserError` says why MLflow cannot work."""
-    if not settings.uri:
-        return None
-    with runtime.importing():
-        from mlflow.exceptions import MlflowException
-        from mlflow.store.tracking import sqlalchemy_store  # noqa: F401 (MLflow would, when first used)
-        from sqlalchemy.exc import SQLAlchemyError
-
-    try:
-        tracker = Tracker(settings)
-        tracker.close_left_open()  # what ended processes left
-    except (MlflowException, SQLAlchemyError) as error:
-        why = str(error).splitlines()[0]
-        raise UserError(f"tracking.uri is {settings.uri}: MLflow cannot use it ({why}).") from error
-    return tracker
+                self.end(run.info.run_id, KeyboardInterrupt())

@@ -5,49 +5,72 @@ was made from), `weights_hash` and `attention_hash` (what came out), and one for
 """
 
 import hashlib
-import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from pipeline.choices import digest
 from pipeline.config import Tracking
+from pipeline.connection import attempt, tracker_of
+from pipeline.interrupt import finished_first
 from pipeline.results import AttendedSeed, Point, TrainedSeed
-from pipeline.tracker import Tracker, Values, tracker_of
+from pipeline.tracker import Tracker, Values
 
 
 class LiveRun:
     """A run that is filled while its seed trains; without a run of its own it only sees to it that there is one."""
 
-    def __init__(self, tracker: Tracker | None, run_id: str, values: Values, seed: int) -> None:
-        self.tracker, self.run_id, self.values, self.seed = tracker, run_id, values, seed
+    def __init__(self, settings: Tracking, values: Values, seed: int) -> None:
+        self.settings, self.values, self.seed = settings, values, seed
+        self.tracker: Tracker | None = None
+        self.run_id = ""
+
+    @finished_first()
+    def start(self) -> None:
+        """Start a run, unless the same values have a FINISHED one."""
+        self.tracker = tracker_of(self.settings)
+        if self.tracker and not self.tracker.find(config_hash=_config_hash(self.values, self.seed)):
+            self.run_id = self.tracker.start(*_name_and_tags(self.values, self.seed))
+
+    def end(self, error: BaseException | None = None) -> None:
+        """End the run, if there is one."""
+        if self.tracker and self.run_id:
+            attempt(partial(self.tracker.end, self.run_id, error), quiet=True)
 
     def log_curve(self, points: list[Point]) -> None:
         """Log new points of the training curve."""
         if self.tracker and self.run_id:
-            self.tracker.log_curve(self.run_id, self.values, points)
+            attempt(partial(self.tracker.log_curve, self.run_id, self.values, points), quiet=True)
 
     def finish(self, result: TrainedSeed) -> None:
         """Log the result; a run that another process finished meanwhile with the same result makes way for it."""
-        if not self.tracker:
-            return
+        if self.tracker:
+            attempt(partial(self._finish, self.tracker, result), quiet=True)
+
+    def _finish(self, tracker: Tracker, result: TrainedSeed) -> None:
         if not self.run_id:
-            _ensure_seed(self.tracker, self.values, self.seed, result, None)
-        elif self.tracker.find(**_result_tags(self.values, self.seed, result)):
-            self.tracker.delete(self.run_id)
+            _ensure_seed(tracker, self.values, self.seed, (result, None), [])
+        elif tracker.find(**_result_tags(self.values, self.seed, result)):
+            tracker.delete(self.run_id)
         else:
-            self.tracker.log_training(self.run_id, self.values, self.seed, result)
+            tracker.log_training(self.run_id, self.values, self.seed, result)
 
 
 @contextmanager
 def live(settings: Tracking, values: Values, seed: int) -> Iterator[LiveRun]:
-    """Yield what a seed trains under: a run of its own, unless the same values have a FINISHED one."""
-    tracker = tracker_of(settings)
-    if tracker is None or tracker.find(config_hash=_config_hash(values, seed)):
-        yield LiveRun(tracker, "", values, seed)
-    else:
-        with tracker.run(*_name_and_tags(values, seed)) as run_id:
-            yield LiveRun(tracker, run_id, values, seed)
+    """Yield what a seed trains under: a run of its own, unless the same values have a FINISHED one.
+
+    If MLflow is lost, training goes on without; `ensure` fills in what is lacking, and says so if it cannot.
+    """
+    run = LiveRun(settings, values, seed)
+    try:
+        attempt(run.start, quiet=True)
+        yield run
+    except BaseException as error:
+        run.end(error)
+        raise
+    run.end()
 
 
 def prepare(settings: Tracking) -> None:
@@ -55,6 +78,9 @@ def prepare(settings: Tracking) -> None:
 
     Before worker processes do so, which would get in each other's way, and before an interrupt, after which their runs
     are to be closed at once.
+
+    Raises:
+        UserError: if it cannot be used, before any work was done.
     """
     tracker_of(settings)
 
@@ -66,7 +92,7 @@ def none_left_open(settings: Tracking) -> Iterator[None]:
         yield
     except BaseException:
         if tracker := tracker_of(settings):
-            tracker.close_left_open()
+            attempt(tracker.close_left_open, quiet=True)
         raise
 
 
@@ -84,19 +110,27 @@ def ensure(
     Returns:
         How many runs were added or completed.
     """
-    tracker = tracker_of(settings)
-    if tracker is None:
-        return 0
-    return sum(_ensure_seed(tracker, values, s, r, attended[s] if attended else None) for s, r in trained.items())
+    added: list[int] = []
+    if tracker := tracker_of(settings):
+        for seed, result in trained.items():
+            seen = attended[seed] if attended else None
+            attempt(partial(_ensure_seed, tracker, values, seed, (result, seen), added))
+    return len(added)
 
 
 def _ensure_seed(
-    tracker: Tracker, values: Values, seed: int, trained: TrainedSeed, attended: AttendedSeed | None
-) -> bool:
+    tracker: Tracker,
+    values: Values,
+    seed: int,
+    results: tuple[TrainedSeed, AttendedSeed | None],
+    added: list[int],
+) -> None:
+    """Have a FINISHED run for a seed's results, and note if one was added."""
+    trained, attended = results
     runs = tracker.find(**_result_tags(values, seed, trained))
     hashes = [run.data.tags.get("attention_hash", "") for run in runs]
     if runs and (attended is None or attended.attention_hash() in hashes):
-        return False
+        return
     if "" in hashes:
         run_id = runs[hashes.index("")].info.run_id
     else:
@@ -105,36 +139,34 @@ def _ensure_seed(
             tracker.log_training(run_id, values, seed, trained)
     if attended is not None:
         tracker.log_attention(run_id, values, _name_and_tags(values, seed)[0], attended)
-    return True
+    added.append(seed)
 
 
 def ensure_comparison(settings: Tracking, folder: Path) -> bool:
     """Have a FINISHED run for a comparison, with its tables, report and figures; return whether it was added."""
-    tracker, content = tracker_of(settings), _content(folder)
-    if tracker is None or tracker.find(comparison_hash=content):
-        return False
-    metrics = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
-    with tracker.run("comparison", {"kind": "comparison", "comparison_hash": content}) as run_id:
-        tracker.log_comparison(run_id, folder)
-        flat = [(f"{variant}.{name}", value, 0) for variant, row in metrics.items() for name, value in row.items()]
-        tracker.log(run_id, flat)
-    return True
+    return _ensure_folder(settings, "comparison", folder, Tracker.log_comparison)
 
 
 def ensure_sweep(settings: Tracking, folder: Path) -> bool:
-    """Have a FINISHED run for a sweep, with its tables and figure; return whether it was added."""
-    tracker, content = tracker_of(settings), _content(folder)
-    if tracker is None or tracker.find(sweep_hash=content):
-        return False
-    with tracker.run(folder.name, {"kind": "sweep", "sweep_hash": content}) as run_id:
-        tracker.client.log_artifacts(run_id, str(folder))
-    return True
+    """Have a FINISHED run for a sweep, with its tables and figures; return whether it was added."""
+    return _ensure_folder(settings, "sweep", folder, Tracker.log_sweep)
 
 
-def _content(folder: Path) -> str:
-    """Return a hash of all files in a folder."""
+def _ensure_folder(settings: Tracking, kind: str, folder: Path, log: Callable[[Tracker, str, Path], None]) -> bool:
+    """Have a FINISHED run of a kind for what is in a folder, told apart by a hash of all its files."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
-    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:12]
+    content = {f"{kind}_hash": hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:12]}
+    added: list[str] = []
+
+    def add(tracker: Tracker) -> None:
+        if not tracker.find(**content):
+            with tracker.run(kind, {"kind": kind, **content}) as run_id:
+                log(tracker, run_id, folder)
+            added.append(run_id)
+
+    if tracker := tracker_of(settings):
+        attempt(partial(add, tracker))
+    return bool(added)
 
 
 def _config_hash(values: Values, seed: int) -> str:

@@ -176,6 +176,7 @@ def stage(config: Config) -> None:
         work, tasks = partial(_train_tracked, config, split, held_out), {seed: (seed,) for seed in config.seeds}
         trained = runtime.each(work, tasks, pool)
         write_training(folder, trained, split.sha256, config.score)
+    tracking.ensure(config.tracking, storage.values(config, "models"), trained)  # where a worker could not
     terminal.show_training(trained, config.score)
     terminal.show_where(storage.folder(config, "models"), config.tracking)
 

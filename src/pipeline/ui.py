@@ -11,8 +11,9 @@ from pipeline import storage, tracking
 from pipeline.choices import digest
 from pipeline.command import command
 from pipeline.config import ROOT, Config, UserError
+from pipeline.connection import tracker_of, why_lost
 from pipeline.results import read_attention, read_training
-from pipeline.tracker import Values, tracker_of
+from pipeline.tracker import Values
 
 
 def fill(config: Config) -> int:
@@ -51,11 +52,16 @@ def serve(store: str, port: int) -> NoReturn:
 
 
 def stage(config: Config) -> None:
-    """Fill in, then serve until Ctrl-C."""
+    """Fill in, then serve until Ctrl-C, unless a server does so already."""
     tracker = tracker_of(config.tracking)
     if tracker is None:
         raise UserError("tracking is off: there are no runs to show; leave out tracking=off.")
     print(f"{fill(config)} runs added from the result files.")
+    if why_lost():
+        raise UserError(f"tracking.uri is {config.tracking.uri}: MLflow was lost ({why_lost()}).")
+    if tracker.uri.startswith("http"):
+        print(f"MLflow UI: {tracker.uri}")
+        return
     print(f"MLflow UI: http://127.0.0.1:{config.port} (Ctrl-C ends it)", flush=True)
     serve(tracker.uri, config.port)
 

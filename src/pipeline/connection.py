@@ -1,0 +1,84 @@
+"""How MLflow is reached, and what becomes of logging when it is lost."""
+
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+
+from tqdm import tqdm
+
+from pipeline import runtime
+from pipeline.config import Tracking, UserError
+from pipeline.tracker import Tracker
+
+SETTINGS = {
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "4",  # seconds; it would try for four minutes
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",  # what it does not get is filled in from the files later
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+}
+
+
+@dataclass
+class _Loss:
+    """Why MLflow was lost to this process, if it was, and whether that was said."""
+
+    reason: str = ""
+    told: bool = False
+
+
+_loss = _Loss()
+
+
+@cache
+def tracker_of(settings: Tracking) -> Tracker | None:
+    """Return the process's tracker, or none if tracking is turned off; a `UserError` says why MLflow cannot work."""
+    if not settings.uri:
+        return None
+    for name, value in SETTINGS.items():
+        os.environ.setdefault(name, value)
+    with runtime.importing():
+        from mlflow.store.tracking import sqlalchemy_store  # noqa: F401 (MLflow would, when first used)
+
+    try:
+        tracker = Tracker(settings)
+        tracker.close_left_open()  # what ended processes left
+    except _errors() as error:
+        raise UserError(f"tracking.uri is {settings.uri}: MLflow cannot use it ({_reason(error)}).") from error
+    return tracker
+
+
+def attempt(log: Callable[[], object], quiet: bool = False) -> None:
+    """Call what logs; results are in files, and no work is given up for want of MLflow.
+
+    Once it is lost, quiet attempts are not made any more in this process, such as those while a model trains. The
+    first other one tries again, and says so if MLflow is still lost; then there are no more of these either.
+    """
+    if _loss.reason and (quiet or _loss.told):
+        return
+    try:
+        log()
+        _loss.reason = ""
+    except _errors() as error:
+        _loss.reason = _reason(error)
+        if not quiet:
+            _loss.told = True
+            note = "no result is: `python -m pipeline.ui`, with the same tracking, fills in what is lacking"
+            tqdm.write(f"MLflow was lost ({_loss.reason}); {note}.", file=sys.stderr)
+
+
+def why_lost() -> str:
+    """Return why this process has given up logging; nothing if it has not."""
+    return _loss.reason
+
+
+def _errors() -> tuple[type[Exception], ...]:
+    """Return what MLflow raises when it does not work; asked only when something was raised: it imports MLflow."""
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    return MlflowException, SQLAlchemyError, OSError, UserError
+
+
+def _reason(error: Exception) -> str:
+    return str(error).splitlines()[0][:300].rstrip(". ")

@@ -1,0 +1,121 @@
+"""Real servers on 127.0.0.1, for tests: PostgreSQL, MLflow, S3, and the project's own UI."""
+
+import os
+import pwd
+import shutil
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+PATIENCE = 120  # seconds for a server to start on a busy machine
+
+
+def free_port() -> int:
+    """Return a port of 127.0.0.1 that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Server:
+    """A program that listens on 127.0.0.1, in a process group of its own."""
+
+    def __init__(self, words: list[str], page: str, **options) -> None:
+        self.words, self.page, self.options = words, page, options
+        self.process: subprocess.Popen | None = None
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        self.process = subprocess.Popen(self.words, start_new_session=True, **quiet, **self.options)
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline:
+            assert self.process.poll() is None, f"{self.words} ended with {self.process.returncode}"
+            with suppress(OSError), urllib.request.urlopen(self.page, timeout=5):
+                return
+            time.sleep(0.2)
+        raise TimeoutError(self.page)
+
+    def kill(self) -> None:
+        """End it at once, with all its processes."""
+        if self.process:
+            with suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+            self.process = None
+
+
+@contextmanager
+def postgresql() -> Iterator[str]:
+    """Yield the address of an empty database on a PostgreSQL server that ends with the block."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin")) or [Path(shutil.which("initdb") or "").parent]
+    with TemporaryDirectory(prefix="postgresql-") as name:
+        folder, port = Path(name), free_port()
+        options = {"check": True, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": folder}
+        if os.geteuid() == 0:  # as whom it refuses to run
+            owner = pwd.getpwnam("postgres")
+            options |= {"user": owner.pw_uid, "group": owner.pw_gid, "extra_groups": []}
+            os.chown(folder, owner.pw_uid, owner.pw_gid)
+        control, data = [found[-1] / "pg_ctl", "-w", "-D", folder / "data"], folder / "data"
+        settings = f"-c listen_addresses=127.0.0.1 -c port={port} -c unix_socket_directories={folder}"
+
+        def run(*words: object) -> None:
+            subprocess.run(words, **options)  # noqa: PLW1510 (checked: see the options)
+
+        run(found[-1] / "initdb", "-D", data, "-U", "mlflow", "-A", "trust")
+        run(*control, "-l", folder / "log", "-o", settings, "start")
+        try:
+            yield f"postgresql+psycopg2://mlflow@127.0.0.1:{port}/postgres"
+        finally:
+            run(*control, "-m", "immediate", "stop")
+
+
+def mlflow_server(folder: Path, store: str, *words: str, **environment: str) -> Server:
+    """Return an MLflow server on a store, which keeps the artifacts in a folder itself."""
+    port = free_port()
+    place = ["--host", "127.0.0.1", "--port", str(port), "--workers", "2"]
+    kept = ["--backend-store-uri", store, "--artifacts-destination", str(folder)]
+    command = [sys.executable, "-m", "mlflow", "server", *place, *kept, *words]
+    return Server(command, f"http://127.0.0.1:{port}/health", env={**os.environ, **environment}, cwd=folder)
+
+
+def s3_server(folder: Path) -> Server:
+    """Return an S3 server that keeps its buckets in memory."""
+    port = free_port()
+    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
+    return Server(command, f"http://127.0.0.1:{port}/moto-api/", cwd=folder)
+
+
+def stored(project):
+    """Return what tells the finished runs apart, read from the database: MLflow's client keeps a lost one open."""
+    query = "SELECT run_uuid, key, value FROM tags JOIN runs USING (run_uuid) WHERE status = 'FINISHED'"
+    runs = {}
+    with closing(sqlite3.connect(project.root / "mlruns/mlflow.db")) as store:
+        for run_id, key, value in store.execute(query):
+            if key in ("kind", "variant", "seed") or key.endswith("_hash"):
+                runs.setdefault(run_id, set()).add((key, value))
+    return {frozenset(tags) for tags in runs.values()}
+
+
+def serve(project):
+    """Run the UI until its page can be read, and return the first line it says."""
+    port = free_port()
+    with project.started("python", "-m", "pipeline.ui", f"port={port}") as server:
+        for _ in range(240):
+            assert server.poll() is None, server.communicate()
+            with suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5) as answer:
+                assert "MLflow" in answer.read().decode()
+                break
+            time.sleep(0.5)
+        else:
+            raise TimeoutError
+        os.killpg(server.pid, signal.SIGTERM)
+        return server.communicate(timeout=60)[0].splitlines()[0]

@@ -1,0 +1,220 @@
+"""On real servers: nothing is lost, whoever dies, and what is not there is told at once."""
+
+import subprocess
+import sys
+import time
+
+import pytest
+from conftest import SMALL, Project
+from services import free_port, mlflow_server, postgresql, s3_server, serve, stored
+
+pytestmark = pytest.mark.service
+TRAIN = ("train", "+variant=after_unshared", "tracking=server")
+
+
+@pytest.fixture(scope="module")
+def database():
+    with postgresql() as uri:
+        yield uri
+
+
+@pytest.fixture(scope="module")
+def server(database, tmp_path_factory):
+    made = mlflow_server(tmp_path_factory.mktemp("artifacts"), database)
+    made.start()
+    yield made
+    made.kill()
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A small project with data, and the bytes of a variant trained without tracking."""
+    project = Project(tmp_path_factory.mktemp("project"), SMALL | {"train": SMALL["train"] | {"epochs": 2000}})
+    project.stage("dataset")
+    project.stage("train", "+variant=after_unshared", "tracking=off")
+    return project, project.bytes("models")
+
+
+def uri_of(server):
+    return server.page.removesuffix("/health")
+
+
+def environment(server):
+    return {"MLFLOW_TRACKING_URI": uri_of(server)}
+
+
+def runs_on(server, experiment="attention"):
+    """Return all runs that a server shows, and a client of it."""
+    from mlflow import MlflowClient
+
+    client = MlflowClient(uri_of(server))
+    found = client.get_experiment_by_name(experiment)
+    return client, client.search_runs([found.experiment_id], max_results=1000) if found else []
+
+
+LOG = """
+import json, sys
+from pathlib import Path
+from pipeline import tracking
+from pipeline.config import Tracking
+from pipeline.results import read_training
+uri, folder, number = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
+values = json.loads((folder / "params.json").read_text("utf-8"))
+values["data"]["seed"] = number
+print(tracking.ensure(Tracking(uri, None, "eight at once"), values, read_training(folder)))
+"""
+
+
+def test_eight_processes_that_log_at_once_lose_no_run_and_no_metric(server, trained):
+    project, _ = trained
+    words = (sys.executable, "-c", LOG, uri_of(server), str(project.root / "models/after_unshared"))
+    started = [subprocess.Popen([*words, str(n)], stdout=subprocess.PIPE, text=True) for n in range(8)]
+    assert [process.communicate(timeout=400)[0] for process in started] == ["2\n"] * 8
+    client, runs = runs_on(server, "eight at once")
+    assert sorted((run.data.params["data.seed"], run.data.tags["seed"]) for run in runs) == [
+        (str(number), seed) for number in range(8) for seed in ("0", "7")
+    ]
+    for run in runs:
+        assert run.info.status == "FINISHED"
+        assert {"loss", "accuracy", "train_loss"} <= run.data.metrics.keys()
+        assert len(client.get_metric_history(run.info.run_id, "train_loss")) == 11250  # of 90,000 batches, every eighth
+        assert [
+            model.name
+            for model in client.search_logged_models([run.info.experiment_id], f"source_run_id='{run.info.run_id}'")
+        ] == ["model"]
+
+
+def wait_for_a_curve(server, process, experiment):
+    """Wait until a run is under way whose training curve can be seen."""
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        assert process.poll() is None, process.communicate()
+        if any(
+            run.info.status == "RUNNING" and "train_loss" in run.data.metrics for run in runs_on(server, experiment)[1]
+        ):
+            return
+        time.sleep(0.1)
+    raise TimeoutError
+
+
+@pytest.mark.parametrize(("comes_back", "workers"), [(True, 1), (False, 2)])
+def test_training_goes_on_when_the_server_is_killed(database, tmp_path, trained, comes_back, workers):
+    project, expected = trained
+    server = mlflow_server(tmp_path, database)
+    words = ["tracking=server", f"tracking.experiment=workers {workers}"]
+    server.start()
+    try:
+        train = ("python", "-m", "pipeline.train", "+variant=after_unshared", *words, f"workers={workers}")
+        with project.started(*train, env=environment(server)) as process:
+            wait_for_a_curve(server, process, f"workers {workers}")
+            server.kill()
+            if comes_back:
+                server.start()
+            _, error = process.communicate(timeout=120)
+        assert process.returncode == 0, error
+        assert project.bytes("models") == expected
+        assert error.count("MLflow was lost") == (0 if comes_back else 1)
+        assert "Traceback" not in error
+        if not comes_back:
+            server.start()
+        out = project.stage("ui", *words, env=environment(server)).stdout.splitlines()
+        assert out == [f"{0 if comes_back else 2} runs added from the result files.", f"MLflow UI: {uri_of(server)}"]
+        runs = runs_on(server, f"workers {workers}")[1]
+        finished = [run for run in runs if run.info.status == "FINISHED"]
+        assert sorted(run.data.tags["seed"] for run in finished) == ["0", "7"]
+        assert {run.info.status for run in runs} <= {"FINISHED", "KILLED"}
+    finally:
+        server.kill()
+
+
+def test_a_server_that_is_not_there(trained):
+    project, _ = trained
+    before = project.bytes("models", "mlruns")
+    address = f"http://127.0.0.1:{free_port()}"
+    error = project.stage(*TRAIN, "train.epochs=1", code=1, env={"MLFLOW_TRACKING_URI": address}).stderr
+    assert f"error: tracking.uri is {address}: MLflow cannot use it" in error
+    assert error.count("\n") == 1
+    assert project.bytes("models", "mlruns") == before
+
+
+def test_a_password_that_is_wrong(tmp_path, trained):
+    project, _ = trained
+    config = tmp_path / "auth.ini"
+    config.write_text(
+        f"[mlflow]\ndefault_permission = READ\ndatabase_uri = sqlite:///{tmp_path}/auth.db\n"
+        "admin_username = admin\nadmin_password = right-for-a-test\n"
+        "authorization_function = mlflow.server.auth:authenticate_request_basic_auth\n",
+        encoding="utf-8",
+    )
+    secrets = {"MLFLOW_AUTH_CONFIG_PATH": str(config), "MLFLOW_FLASK_SERVER_SECRET_KEY": "for a test"}
+    server = mlflow_server(tmp_path, f"sqlite:///{tmp_path}/mlflow.db", "--app-name", "basic-auth", **secrets)
+    server.start()
+    try:
+        user = environment(server) | {"MLFLOW_TRACKING_USERNAME": "admin"}
+        words = (*TRAIN, "train.epochs=1", "seeds=[7]")
+        wrong = project.stage(*words, code=1, env=user | {"MLFLOW_TRACKING_PASSWORD": "wrong"}).stderr
+        assert wrong.startswith(f"error: tracking.uri is {uri_of(server)}: MLflow cannot use it")
+        assert wrong.count("\n") == 1
+        project.stage(*words, env=user | {"MLFLOW_TRACKING_PASSWORD": "right-for-a-test"})
+    finally:
+        server.kill()
+
+
+KEYS = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": "us-east-1"}
+
+
+@pytest.fixture
+def bucket(tmp_path):
+    """An S3 server with the bucket "study"."""
+    import boto3
+
+    server = s3_server(tmp_path)
+    server.start()
+    address = server.page.removesuffix("/moto-api/")
+    secrets = {"aws_access_key_id": "test", "aws_secret_access_key": "test", "region_name": "us-east-1"}
+    boto3.client("s3", endpoint_url=address, **secrets).create_bucket(Bucket="study")
+    yield address
+    server.kill()
+
+
+def test_a_study_goes_to_s3_and_comes_back(project, bucket, tmp_path):
+    project.run("dvc", "remote", "add", "--default", "s3", "s3://study/dvc")
+    project.run("dvc", "remote", "modify", "s3", "endpointurl", bucket)
+    project.run("git", "commit", "-qam", "A remote")
+    project.run("dvc", "push", env=KEYS)
+    clone = Project.__new__(Project)
+    clone.root = tmp_path / "clone"
+    project.run("git", "clone", "-q", str(project.root), str(clone.root))
+    assert not (clone.root / "models").exists()
+    clone.run("dvc", "pull", env=KEYS)
+    assert clone.repro() == []
+    folders = ("data", "models", "attention", "controls", "comparison")
+    assert clone.bytes(*folders) == project.bytes(*folders)
+    project.run("dvc", "remote", "modify", "s3", "url", "s3://nowhere/dvc")
+    error = project.run("dvc", "push", code=255, env=KEYS).stderr
+    assert "Traceback" not in error
+    assert "The specified bucket does not exist" in error
+    project.run("git", "checkout", "-q", ".dvc/config")
+
+
+def test_queued_experiments_run_side_by_side_and_leave_the_study_alone(project):
+    before = project.bytes("models", "comparison", "params.yaml")
+    runs = len(stored(project))
+    for epochs in (2, 3):
+        project.run("dvc", "exp", "run", "--queue", "-n", f"epochs-{epochs}", "-S", f"train.epochs={epochs}")
+    project.run("dvc", "queue", "start", "-j", "2")
+    deadline = time.monotonic() + 500
+    while (states := project.run("dvc", "queue", "status").stdout).count("Success") < 2:
+        assert "Failed" not in states, project.run("dvc", "queue", "logs", "epochs-2").stdout
+        assert time.monotonic() < deadline, states
+        time.sleep(2)
+    assert project.bytes("models", "comparison", "params.yaml") == before
+    shown = project.run("dvc", "exp", "show", "--csv").stdout
+    assert "epochs-2" in shown
+    assert "epochs-3" in shown
+    project.run("dvc", "exp", "apply", "epochs-3")
+    assert "epochs: 3" in (project.root / "params.yaml").read_text(encoding="utf-8")
+    assert project.repro() == []
+    assert project.bytes("models") != before
+    assert len(stored(project)) == runs  # theirs were elsewhere, and are filled in from the files
+    assert serve(project) == "9 runs added from the result files."
