@@ -26,8 +26,9 @@ repro: .venv/ready  ## run the study: whatever params.yaml, conf/ or the code ch
 test: .venv/ready  ## run all tests
 	python -m pytest
 
-test-services: .venv/ready  ## run the tests on real servers (on Debian, as root, it installs PostgreSQL if need be)
-	@ls /usr/lib/postgresql/*/bin/initdb > /dev/null 2>&1 || (apt-get update -qq && apt-get install -qqy postgresql)
+test-services: .venv/ready  ## run the tests on real servers (on Debian, as root, it installs PostgreSQL and Chromium if need be)
+	@(ls /usr/lib/postgresql/*/bin/initdb && command -v chromium) > /dev/null 2>&1 || \
+		(apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qqy postgresql chromium)
 	python -m pip install --quiet --require-hashes --no-deps -r requirements-services.lock
 	python -m pytest -m service --numprocesses=0
 

@@ -25,6 +25,17 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
+def listening(page: str, process: subprocess.Popen) -> None:
+    """Wait until a process answers at an address."""
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        assert process.poll() is None, f"{process.args} ended with {process.returncode}"
+        with suppress(OSError), urllib.request.urlopen(page, timeout=5):
+            return
+        time.sleep(0.2)
+    raise TimeoutError(page)
+
+
 class Server:
     """A program that listens on 127.0.0.1, in a process group of its own."""
 
@@ -36,13 +47,7 @@ class Server:
         """Start it, and wait until it answers."""
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         self.process = subprocess.Popen(self.words, start_new_session=True, **quiet, **self.options)
-        deadline = time.monotonic() + PATIENCE
-        while time.monotonic() < deadline:
-            assert self.process.poll() is None, f"{self.words} ended with {self.process.returncode}"
-            with suppress(OSError), urllib.request.urlopen(self.page, timeout=5):
-                return
-            time.sleep(0.2)
-        raise TimeoutError(self.page)
+        listening(self.page, self.process)
 
     def kill(self) -> None:
         """End it at once, with all its processes."""
@@ -109,13 +114,6 @@ def serve(project):
     """Run the UI until its page can be read, and return the first line it says."""
     port = free_port()
     with project.started("python", "-m", "pipeline.ui", f"port={port}") as server:
-        for _ in range(240):
-            assert server.poll() is None, server.communicate()
-            with suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5) as answer:
-                assert "MLflow" in answer.read().decode()
-                break
-            time.sleep(0.5)
-        else:
-            raise TimeoutError
+        listening(f"http://127.0.0.1:{port}/", server)
         os.killpg(server.pid, signal.SIGTERM)
         return server.communicate(timeout=60)[0].splitlines()[0]
