@@ -65,6 +65,10 @@ class Project:
         finally:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            for pipe in (process.stdout, process.stderr):
+                if pipe:
+                    pipe.close()
 
     def run(self, *words: str, code: int | None = 0, **options) -> subprocess.CompletedProcess:
         """Run a command to its end, which must have this exit code, if any is given."""

@@ -47,7 +47,7 @@ MISTAKES = [
     ("task._target_=os.system", "task._target_ is os.system: it must be a function or class of pipeline, keras"),
     ("model.cell=rnn", "model.cell is rnn: it must be lstm, gru, bidirectional."),
     ("workers=0", "workers is 0: it must be a whole number of at least 1."),
-    ("tracking=nix", "tracking is nix: it must be one of local, off."),
+    ("tracking=nix", "tracking is nix: it must be one of local, off, server."),
 ]
 
 
