@@ -160,7 +160,7 @@ def test_parquet_with_lists_of_different_lengths(tmp_path):
 
 def test_more_samples_than_there_are(tmp_path):
     sampling.check(task(saved(tmp_path)), DATA, 100)
-    with pytest.raises(UserError, match=r"it has 100 samples; data.samples and probe.samples together"):
+    with pytest.raises(UserError, match=r"it has 100 samples, not 101; data.samples and probe.samples together"):
         sampling.check(task(saved(tmp_path)), DATA, 101)
 
 

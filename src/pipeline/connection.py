@@ -81,4 +81,4 @@ def _errors() -> tuple[type[Exception], ...]:
 
 
 def _reason(error: Exception) -> str:
-    return str(error).splitlines()[0][:300].rstrip(". ")
+    return (str(error).splitlines() or [type(error).__name__])[0][:300].rstrip(". ")

@@ -35,8 +35,8 @@ def samples_of_file(
     del background, labels
     x, y, mask = _whole_samples(path, data)
     if samples > len(x):
-        needed = "data.samples and probe.samples together, and controls.null_key_samples,"
-        raise UserError(f"task.path is {path}: it has {len(x)} samples; {needed} may be no more.")
+        least = "data.samples and probe.samples together, and controls.null_key_samples,"
+        raise UserError(f"task.path is {path}: it has {len(x)} samples, not {samples}; {least} may be no more.")
     rows = default_rng(data.seed).permutation(len(x)).take(np.arange(first, first + samples), mode="wrap")
     return x[rows], y[rows], mask[rows]
 

@@ -36,7 +36,8 @@ def run(config: Config, points: list[Point]) -> None:
     """Make what is not there yet of the combination that this job of the sweep is."""
     number, _ = job()
     missing = [make for kinds, make in STAGES.items() if not all(_is_made(config, kind) for kind in kinds)]
-    words = " ".join(f"{name}={value}" for name, value in points[number].swept.items())
+    swept = points[number].swept or {"variant": config.chosen_variant().name}
+    words = " ".join(f"{name}={value}" for name, value in swept.items())
     print(f"== {number + 1} of {len(points)}: {words}{'' if missing else ' (made before)'}", flush=True)
     for make in missing:
         make(config)
