@@ -49,6 +49,11 @@ class Server:
         self.process = subprocess.Popen(self.words, start_new_session=True, **quiet, **self.options)
         listening(self.page, self.process)
 
+    def stop(self) -> None:
+        """Have it answer no more, although it keeps its connections."""
+        assert self.process
+        os.killpg(self.process.pid, signal.SIGSTOP)
+
     def kill(self) -> None:
         """End it at once, with all its processes."""
         if self.process:

@@ -97,17 +97,20 @@ def wait_for_a_curve(server, process, experiment):
     raise TimeoutError
 
 
-@pytest.mark.parametrize(("comes_back", "workers"), [(True, 1), (False, 2)])
-def test_training_goes_on_when_the_server_is_killed(database, tmp_path, trained, comes_back, workers):
+@pytest.mark.parametrize(
+    ("what_happens", "workers"), [("killed, comes back", 1), ("killed", 2), ("answers no more", 2)]
+)
+def test_training_goes_on_when_the_server_is_lost(database, tmp_path, trained, what_happens, workers):
     project, expected = trained
     server = mlflow_server(tmp_path, database)
-    words = ["tracking=server", f"tracking.experiment=workers {workers}"]
+    words = ["tracking=server", f"tracking.experiment={what_happens.replace(', ', ' and ')}"]
+    experiment, comes_back = words[1].partition("=")[2], "comes back" in what_happens
     server.start()
     try:
         train = ("python", "-m", "pipeline.train", "+variant=after_unshared", *words, f"workers={workers}")
         with project.started(*train, env=environment(server)) as process:
-            wait_for_a_curve(server, process, f"workers {workers}")
-            server.kill()
+            wait_for_a_curve(server, process, experiment)
+            server.stop() if what_happens == "answers no more" else server.kill()
             if comes_back:
                 server.start()
             _, error = process.communicate(timeout=120)
@@ -115,11 +118,11 @@ def test_training_goes_on_when_the_server_is_killed(database, tmp_path, trained,
         assert project.bytes("models") == expected
         assert error.count("MLflow was lost") == (0 if comes_back else 1)
         assert "Traceback" not in error
-        if not comes_back:
-            server.start()
+        server.kill()
+        server.start()
         out = project.stage("ui", *words, env=environment(server)).stdout.splitlines()
         assert out == [f"{0 if comes_back else 2} runs added from the result files.", f"MLflow UI: {uri_of(server)}"]
-        runs = runs_on(server, f"workers {workers}")[1]
+        runs = runs_on(server, experiment)[1]
         finished = [run for run in runs if run.info.status == "FINISHED"]
         assert sorted(run.data.tags["seed"] for run in finished) == ["0", "7"]
         assert {run.info.status for run in runs} <= {"FINISHED", "KILLED"}
