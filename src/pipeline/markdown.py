@@ -5,7 +5,6 @@ import math
 import numpy as np
 
 from pipeline.evidence import UNTRAINED
-from pipeline.figures import SHOWN
 from pipeline.tables import ATTENTION, Row, Tables
 from pipeline.verdicts import NOT_LEARNED, UNJUDGED, VERDICTS
 
@@ -24,6 +23,8 @@ def effect_row(effects: list[Row], effect: str, metric: str) -> Row:
 
 def effects_table(effects: list[Row]) -> str:
     """Return the effects on the four measures of the figure."""
+    from pipeline.figures import SHOWN  # here, since it takes a third of a second that no other stage needs
+
     rows = [
         [
             f"{effect}: {title}",
