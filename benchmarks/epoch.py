@@ -27,7 +27,7 @@ def ours(placement, x, y):
     import keras
     import numpy as np
 
-    from pipeline import models, runtime, steps, train
+    from pipeline import batches, models, runtime, steps
     from pipeline.config import Data, Model, Train, Variant
 
     class Memory:
@@ -48,7 +48,7 @@ def ours(placement, x, y):
     train_group = steps.training_steps(model, optimizer)
 
     def epoch(count):
-        for group in train.groups(Memory(count), settings, np.random.default_rng(0)):
+        for group in batches.groups(Memory(count), settings, np.random.default_rng(0)):
             train_group(*group)
 
     return epoch

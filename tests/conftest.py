@@ -30,6 +30,9 @@ SMALL = {
 }
 
 
+ELSEWHERE = ("PROJECT_ROOT", "MLFLOW_TRACKING_URI", "DASK_SCHEDULER_ADDRESS")  # would lead out of a copy
+
+
 class Project:
     """A copy of the project in a folder of its own, with small values."""
 
@@ -55,7 +58,7 @@ class Project:
     @contextmanager
     def started(self, *words: str, **options) -> Iterator[subprocess.Popen]:
         """Start a command of the environment, with the copy's code, in a process group that ends with the block."""
-        inherited = {k: v for k, v in os.environ.items() if k not in ("PROJECT_ROOT", "MLFLOW_TRACKING_URI")}
+        inherited = {k: v for k, v in os.environ.items() if k not in ELSEWHERE}
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         env = {**inherited, "PATH": path, "PYTHONPATH": str(self.root / "src"), **options.pop("env", {})}
         options = {"cwd": self.root, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}

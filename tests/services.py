@@ -15,6 +15,8 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from conftest import ELSEWHERE
+
 PATIENCE = 120  # seconds for a server to start on a busy machine
 
 
@@ -102,6 +104,62 @@ def s3_server(folder: Path) -> Server:
     port = free_port()
     command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
     return Server(command, f"http://127.0.0.1:{port}/moto-api/", cwd=folder)
+
+
+class Node:
+    """A machine of a cluster: a nanny and its worker, in a process group of their own, that see one folder."""
+
+    def __init__(self, name: str, address: str, project, scratch: Path, threads: int = 1) -> None:
+        self.name, self.project = name, project
+        place = ["--host", "127.0.0.1", "--dashboard-address", "127.0.0.1:0", "--no-dashboard"]
+        place += ["--nworkers", "1", "--nthreads", str(threads), "--memory-limit", "4GiB"]
+        self.words = [sys.executable, "-m", "dask", "worker", address, *place, "--name", name]
+        self.words += ["--local-directory", str(scratch / name)]
+        self.process: subprocess.Popen | None = None
+
+    def start(self) -> None:
+        """Start it; it joins the cluster by and by."""
+        env = {k: v for k, v in os.environ.items() if k not in ELSEWHERE}
+        env |= {"PYTHONPATH": str(self.project.root / "src")}
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "start_new_session": True}
+        self.process = subprocess.Popen(self.words, env=env, cwd=self.project.root, **quiet)
+
+    def kill(self) -> None:
+        """End it at once, as a machine that loses its power."""
+        if self.process:
+            with suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+            self.process = None
+
+
+class Cluster:
+    """A Dask scheduler and its nodes."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, port = folder, free_port()
+        self.address, self.nodes = f"tcp://127.0.0.1:{port}", []
+        page = free_port()
+        place = ["--host", "127.0.0.1", "--port", str(port), "--dashboard-address", f"127.0.0.1:{page}"]
+        words = [sys.executable, "-m", "dask", "scheduler", *place, "--no-dashboard"]
+        self.scheduler = Server(words, f"http://127.0.0.1:{page}/health", cwd=folder)
+        self.environment = {"DASK_SCHEDULER_ADDRESS": self.address}
+
+    def join(self, name: str, project, **options) -> Node:
+        """Start a node that sees a project's folder, and wait until it has joined."""
+        from distributed import Client
+
+        node = Node(name, self.address, project, self.folder, **options)
+        self.nodes.append(node)
+        node.start()
+        with Client(self.address) as client:
+            client.wait_for_workers(sum(other.process is not None for other in self.nodes), PATIENCE)
+        return node
+
+    def kill(self) -> None:
+        """End all of it."""
+        for server in (*self.nodes, self.scheduler):
+            server.kill()
 
 
 def stored(project):

@@ -9,13 +9,13 @@ import yaml
 
 from pipeline import markdown, published, report
 from pipeline.config import Compare
-from pipeline.storage import read_rows
+from pipeline.formats import read_rows
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "src/pipeline"
-# They refuse values, show results or track them, and never make them: a change to them reruns nothing.
+# They refuse values, show results, track them or carry them, and never make them: a change to them reruns nothing.
 WITHOUT_RESULTS = {"command", "interrupt", "provenance", "ranges", "safety", "terminal", "ui"}
-WITHOUT_RESULTS |= {"connection", "tracker", "tracking"}
+WITHOUT_RESULTS |= {"cluster", "connection", "tracker", "tracking"}
 
 DRAWING = {"dataset", "controls"}  # the stages that draw samples, by generators that conf/task/ names
 

@@ -13,7 +13,7 @@ from pyarrow import parquet
 from pipeline import dataset, own_data, sampling
 from pipeline.choices import load_task, plain
 from pipeline.config import Data, UserError
-from pipeline.storage import read_rows
+from pipeline.formats import read_rows
 
 DATA = Data(80, 0.25, 6, 2, 3, "zero_one", 0)
 

@@ -9,7 +9,7 @@ import time
 import numpy as np
 import pytest
 
-from pipeline.storage import read_rows
+from pipeline.formats import read_rows
 
 pytestmark = pytest.mark.slow
 VARIANTS = ["before_shared", "before_unshared", "after_shared", "after_unshared"]

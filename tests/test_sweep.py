@@ -10,7 +10,7 @@ from hydra import compose, initialize_config_dir
 from pipeline import command, sampling, sweep_figures  # noqa: F401 (command: tells Hydra of the schema)
 from pipeline.choices import load_task, load_variant
 from pipeline.config import ROOT, Config, names_in
-from pipeline.storage import read_rows
+from pipeline.formats import read_rows
 
 WORDS = ("+variant=before_unshared,after_unshared", "data.key_step=0,4")
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pipeline import dataset, evaluation, models, reading, sampling, steps, train
+from pipeline import batches, dataset, evaluation, models, reading, sampling, steps, train
 from pipeline.choices import load_task
 from pipeline.config import Data, Model, Probe, Study, Train, Variant
 from pipeline.dataset import Split
@@ -24,32 +24,32 @@ def study(placement="after", sharing="unshared", epochs=2, uniform=False):
     return Study(["x"], [0], DATA, *settings, task={"kind": "classification"}, variant=variant)
 
 
-def identities(batches):
+def identities(drawn):
     """Tell samples by their first number."""
-    return [x[:, :, 0, 0].ravel() for x, _ in batches]
+    return [x[:, :, 0, 0].ravel() for x, _ in drawn]
 
 
 @pytest.mark.parametrize("size", [1, 7, 16, 480])
 def test_each_epoch_has_every_sample_of_its_full_batches_once(split, size, monkeypatch):
-    monkeypatch.setattr(train, "SHUFFLED_BATCHES", 4)
-    batches = list(train.shuffled_batches(split, Train(3, size, 0.1, 1, 1), np.random.default_rng(0)))
-    assert all(x.shape[1:] == (size, 5, 2) and y.shape[1:] == (size, 1) for x, y in batches)
-    expected = train.batches_per_epoch(480, size)
-    assert sum(len(x) for x, _ in batches) == 3 * expected
-    seen, counts = np.unique(np.concatenate(identities(batches)), return_counts=True)
+    monkeypatch.setattr(batches, "SHUFFLED_BATCHES", 4)
+    drawn = list(batches.shuffled_batches(split, Train(3, size, 0.1, 1, 1), np.random.default_rng(0)))
+    assert all(x.shape[1:] == (size, 5, 2) and y.shape[1:] == (size, 1) for x, y in drawn)
+    expected = batches.batches_per_epoch(480, size)
+    assert sum(len(x) for x, _ in drawn) == 3 * expected
+    seen, counts = np.unique(np.concatenate(identities(drawn)), return_counts=True)
     assert counts.max() == 3
     assert np.isin(seen, split.rows("x")[:, 0, 0]).all()
 
 
 def test_labels_stay_with_their_samples(split):
-    for x, y in train.shuffled_batches(split, Train(1, 16, 0.1, 1, 1), np.random.default_rng(0)):
+    for x, y in batches.shuffled_batches(split, Train(1, 16, 0.1, 1, 1), np.random.default_rng(0)):
         np.testing.assert_array_equal(x[:, :, 2, 1], y[:, :, 0])
 
 
 def test_the_generator_decides_the_order(split):
     def order(seed):
         return np.concatenate(
-            identities(train.shuffled_batches(split, Train(1, 16, 0.1, 1, 1), np.random.default_rng(seed)))
+            identities(batches.shuffled_batches(split, Train(1, 16, 0.1, 1, 1), np.random.default_rng(seed)))
         )
 
     np.testing.assert_array_equal(order(1), order(1))
@@ -123,12 +123,12 @@ def test_evaluation_by_hand(split):
 
 @pytest.mark.parametrize(("log_every", "sizes"), [(4, [4] * 7 + [2]), (7, [5, 2] * 4 + [2]), (100, [5] * 6)])
 def test_groups_have_every_batch_in_order_and_end_at_points_of_the_curve(split, log_every, sizes, monkeypatch):
-    monkeypatch.setattr(train, "GROUP", 5)
+    monkeypatch.setattr(batches, "GROUP", 5)
     settings = Train(1, 16, 0.1, log_every, 1)
-    found = list(train.groups(split, settings, np.random.default_rng(3)))
+    found = list(batches.groups(split, settings, np.random.default_rng(3)))
     assert [count for _, _, count in found] == sizes
     assert len({x.shape for x, _, _ in found}) == 1
-    ordered = train.shuffled_batches(split, settings, np.random.default_rng(3))
+    ordered = batches.shuffled_batches(split, settings, np.random.default_rng(3))
     expected = np.concatenate([x for x, _ in ordered])
     np.testing.assert_array_equal(np.concatenate([x[:count] for x, _, count in found]), expected)
     assert all((x[count:] == 0).all() for x, _, count in found)
@@ -137,7 +137,7 @@ def test_groups_have_every_batch_in_order_and_end_at_points_of_the_curve(split, 
 def test_training_steps_are_those_of_keras(split):
     import keras
 
-    x, y, _ = next(train.groups(split, Train(1, 16, 0.1, 6, 1), np.random.default_rng(0)))
+    x, y, _ = next(batches.groups(split, Train(1, 16, 0.1, 6, 1), np.random.default_rng(0)))
     variant = Variant("after", "unshared", name="a")
     ours, theirs = (
         models.build(DATA, Model(4, "lstm"), variant, np.random.SeedSequence(1)).classifier for _ in range(2)

@@ -12,7 +12,7 @@ from pipeline import analyze, blocks, dataset, models, sampling, train
 from pipeline.choices import load_task, load_variant
 from pipeline.config import Data, Explain, Model, Probe, Study, Train, UserError, Variant, names_in
 from pipeline.dataset import Split
-from pipeline.storage import read_rows
+from pipeline.formats import read_rows
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 DATA = Data(480, 0.2, 6, 2, 3, "zero_one", 0)

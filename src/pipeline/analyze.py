@@ -9,7 +9,7 @@ from numpy.random import Generator, SeedSequence, default_rng
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from pipeline import dataset, explain, metrics, reading, runtime, storage, terminal, tracking
+from pipeline import dataset, explain, fingerprint, metrics, reading, runtime, storage, terminal, tracking
 from pipeline.command import command
 from pipeline.config import Config, Explain
 from pipeline.dataset import Split
@@ -120,6 +120,7 @@ def stage(config: Config) -> None:
         tracking.ensure(config.tracking, values, {seed: trained[seed]}, {seed: result.attended})
 
     pool = runtime.Pool(config.workers, f"analyze {name}", "seeds", partial(_prepare, config), log)
+    pool = pool._replace(cluster=config.cluster, fingerprint=partial(fingerprint.of, config, "attention", probe))
     analyzed = runtime.each(work, tasks, pool)
     from pipeline import figures
 

@@ -13,8 +13,8 @@ from pipeline.command import command
 from pipeline.config import Config, Study, UserError
 from pipeline.effects import effect_rows
 from pipeline.evidence import ONE_FEATURE, ControlRun, read_controls, read_explanations
+from pipeline.formats import write_rows, write_text
 from pipeline.results import read_attention, read_dataset, read_training, write_curves, write_vectors
-from pipeline.storage import write_rows, write_text
 from pipeline.tables import Row, Tables, VariantResult
 
 

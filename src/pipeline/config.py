@@ -170,6 +170,7 @@ class Config(Study):
     tracking: Tracking = field(default_factory=Tracking)
     packages: list[str] = MISSING
     workers: int | None = MISSING
+    cluster: str | None = MISSING
     results: str | None = MISSING
     port: int = MISSING
 

@@ -1,20 +1,20 @@
 """Train with one thing changed, to see what a peak of attention proves. `python -m pipeline.controls`"""
 
 import dataclasses
-import shutil
 from functools import partial
 from importlib import import_module
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 from numpy.random import SeedSequence
 
-from pipeline import dataset, reading, runtime, sampling, storage, terminal
+from pipeline import cluster, dataset, fingerprint, reading, runtime, sampling, storage, terminal, unfinished
 from pipeline.choices import load_variant
 from pipeline.command import command
-from pipeline.config import Config, Data, UserError, Variant
+from pipeline.config import ROOT, Config, Data, UserError, Variant
 from pipeline.dataset import Split
-from pipeline.evidence import NULL_KEY, ONE_FEATURE, UNIFORM, ControlRun, write_controls
+from pipeline.evidence import NULL_KEY, ONE_FEATURE, UNIFORM, ControlRun, read_controls, write_controls
 
 
 class Control(NamedTuple):
@@ -66,48 +66,60 @@ def _firsts(variants: list[Variant]) -> list[Variant]:
     return [variant for index, variant in enumerate(variants) if variant.placement not in placements[:index]]
 
 
-def splits(config: Config, control: Control, scratch: Path) -> tuple[Split, Split]:
-    """Return the samples to train on and those held out; drawn into a folder, unless they are the study's."""
-    if control.data == config.data and not control.unrelated:
-        return dataset.load(config, "train"), dataset.load(config, "validation")
+def draw(config: Config, control: Control, folder: Path) -> tuple[Split, Split]:
+    """Draw a control's samples to train on, and those held out, into a folder."""
     counts = {"train": control.data.train_samples, "validation": control.data.validation_samples}
     own, made, first = sampling.draw_of(config.task), [], 0
-    draw = sampling.unrelated(own) if control.unrelated else own
+    drawn = sampling.unrelated(own) if control.unrelated else own
     for (name, samples), stream in zip(counts.items(), SeedSequence(control.data.seed).spawn(2), strict=True):
-        folder = scratch / control.name / name
-        if not folder.exists():
-            folder.mkdir(parents=True)
-            dataset.write(folder, range(first, first + samples), control.data, stream, draw)
+        (folder / name).mkdir()
+        dataset.write(folder / name, range(first, first + samples), control.data, stream, drawn)
         first += samples
-        made.append(Split(folder, samples))
+        made.append(Split(folder / name, samples))
     return made[0], made[1]
 
 
-def run_control(config: Config, control: Control, split: Split, held_out: Split) -> list[ControlRun]:
-    """Train and read all seeds of a control, in one process, so that its model is compiled once."""
+def run_control(config: Config, study: tuple[Split, Split], scratch: Path, control: Control) -> list[ControlRun]:
+    """Train and read all seeds of a control, in one process, so that its model is compiled once.
+
+    Args:
+        config: of the study.
+        study: its samples to train on, and those held out.
+        scratch: where a control draws samples of its own meanwhile; a folder, given from the project's root.
+        control: what to train.
+    """
+    (ROOT / scratch).mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=ROOT / scratch) as folder:
+        as_it_is = control.data == config.data and not control.unrelated
+        split, held_out = study if as_it_is else draw(config, control, Path(folder))
+        return [_run_seed(config, control, seed, split, held_out) for seed in config.controls.seeds]
+
+
+def _run_seed(config: Config, control: Control, seed: int, split: Split, held_out: Split) -> ControlRun:
     from pipeline import train
 
     own = dataclasses.replace(config, variant=control.variant, data=control.data)
+    trained = train.train_seed(own, seed, split, held_out, cluster.check_wanted)
     x, y, mask = (held_out.rows(name, 0, config.controls.probe_samples) for name in ("x", "y", "mask"))
-    runs = []
-    for seed in config.controls.seeds:
-        trained = train.train_seed(own, seed, split, held_out, lambda points: None)
-        attention = reading.attention(own, trained.weights, x).mean(axis=2)
-        attended = reading.attended(attention, mask, None if config.regression else y)
-        runs.append(ControlRun(control.name, control.variant, seed, trained.loss, trained.score, attended))
-    return runs
+    attention = reading.attention(own, trained.weights, x).mean(axis=2)
+    attended = reading.attended(attention, mask, None if config.regression else y)
+    return ControlRun(control.name, control.variant, seed, trained.loss, trained.score, attended)
 
 
 def stage(config: Config) -> None:
-    """Train and read all controls, and write their tables."""
-    controls = planned(config)
-    with storage.writing(config, "controls") as folder:
-        scratch = folder / "scratch"
-        tasks = {control.title: (control, *splits(config, control, scratch)) for control in controls}
-        pool = runtime.Pool(config.workers, "controls", "trained")
-        done = runtime.each(partial(run_control, config), tasks, pool)
-        shutil.rmtree(scratch, ignore_errors=True)
-        runs = [run for title in tasks for run in done[title]]
+    """Train and read all controls that were not finished before, and write their tables."""
+    controls = {control.title: control for control in planned(config)}
+    study = dataset.load(config, "train"), dataset.load(config, "validation")
+    decided = partial(fingerprint.of, config, "controls", *study)
+    pool = runtime.Pool(config.workers, "controls", "trained", cluster=config.cluster, fingerprint=decided)
+    files = unfinished.Files[str, list[ControlRun]](
+        lambda folder, title, runs: write_controls(folder, runs, config.score),
+        lambda folder, title: read_controls(folder),
+    )
+    with unfinished.folder_of(decided()) as parts, storage.writing(config, "controls") as folder:
+        work = partial(run_control, config, study, parts.relative_to(ROOT) / "scratch")
+        done = unfinished.each(parts, files, work, {title: (control,) for title, control in controls.items()}, pool)
+        runs = [run for title in controls for run in done[title]]
         write_controls(folder, runs, config.score)
     terminal.show_controls(runs, config.score)
     terminal.show_where(storage.folder(config, "controls"), config.tracking)

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.random import SeedSequence, default_rng
 from numpy.typing import NDArray
 
-from pipeline import storage
+from pipeline import formats, storage
 from pipeline.command import command
-from pipeline.config import Config, Data
+from pipeline.config import ROOT, Config, Data
 from pipeline.sampling import Draw, draw_of
 
 SPLITS = ("train", "validation", "probe")
@@ -21,7 +21,10 @@ CHUNK = 65_536  # samples drawn at a time: memory stays flat in their number
 
 @dataclass(frozen=True)
 class Split:
-    """Samples on disk: `x.npy` (samples, steps, features), `y.npy` (samples,), `mask.npy` (samples, steps)."""
+    """Samples on disk: `x.npy` (samples, steps, features), `y.npy` (samples,), `mask.npy` (samples, steps).
+
+    The folder is given from the project's root, which is elsewhere on another machine.
+    """
 
     folder: Path
     samples: int
@@ -29,11 +32,11 @@ class Split:
     @property
     def sha256(self) -> str:
         """Return the hash of all arrays."""
-        return (self.folder / "sha256.txt").read_text(encoding="utf-8").strip()
+        return (ROOT / self.folder / "sha256.txt").read_text(encoding="utf-8").strip()
 
     def rows(self, name: str, start: int = 0, stop: int | None = None) -> NDArray[Any]:
         """Return a copy of some rows of `x`, `y` or `mask`, mapping the file only meanwhile."""
-        return np.array(np.load(self.folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)[start:stop])
+        return np.array(np.load(ROOT / self.folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)[start:stop])
 
 
 def sizes(config: Config) -> dict[str, int]:
@@ -50,7 +53,7 @@ def load(config: Config, split: str) -> Split:
     storage.load_array(found / "x.npy", shape, "float32", advice)
     storage.load_array(found / "y.npy", shape[:1], "float32", advice)
     storage.load_array(found / "mask.npy", shape[:2], "bool", advice)
-    return Split(found, samples)
+    return Split(found.relative_to(ROOT), samples)
 
 
 def write(folder: Path, places: range, data: Data, stream: SeedSequence, draw: Draw) -> None:
@@ -71,7 +74,7 @@ def write(folder: Path, places: range, data: Data, stream: SeedSequence, draw: D
             for file, array in zip(files, draw(background, labels, len(chunk), data, chunk.start), strict=True):
                 file.write(array.tobytes())
                 content.update(array.tobytes())
-    storage.write_text(folder / "sha256.txt", content.hexdigest() + "\n")
+    formats.write_text(folder / "sha256.txt", content.hexdigest() + "\n")
 
 
 def _open_npy(path: Path, dtype: str, shape: tuple[int, ...]) -> BinaryIO:

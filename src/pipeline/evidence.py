@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.config import Variant
+from pipeline.formats import read_arrays, read_csv, write_arrays, write_rows
 from pipeline.results import AttendedSeed, numbers
-from pipeline.storage import read_arrays, read_csv, write_arrays, write_rows
 
 LEARNING = ("batches", "vectors", "key_mass")
 UNTRAINED = "untrained attention"  # stands among the explanations

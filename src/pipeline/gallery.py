@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from pipeline import figures
 from pipeline.evidence import ONE_FEATURE
-from pipeline.storage import read_rows
+from pipeline.formats import read_rows
 from pipeline.tables import Row
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.evidence import ONE_FEATURE
+from pipeline.formats import read_rows
 from pipeline.markdown import mean_and_range, score_in, table
-from pipeline.storage import read_rows
 from pipeline.tables import Row
 from pipeline.verdicts import VERDICTS
 

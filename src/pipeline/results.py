@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.choices import digest
-from pipeline.storage import read_arrays, read_csv, write_arrays, write_csv, write_rows, write_text
+from pipeline.formats import read_arrays, read_csv, write_arrays, write_csv, write_rows, write_text
 
 Weights = dict[str, NDArray[np.float32]]  # by the path of the variable
 BATCHES = "batches"

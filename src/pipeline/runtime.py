@@ -97,6 +97,8 @@ class Pool(NamedTuple):
 
     `workers` is their number, None one for each core; `title` is what the bar says, `unit` what it counts. `prepare`
     is done while they start, `received` with the key and the result of each task, as soon as it is there.
+
+    `cluster` is the address of a cluster whose workers do it instead, and `fingerprint` what these must agree about.
     """
 
     workers: int | None
@@ -104,6 +106,8 @@ class Pool(NamedTuple):
     unit: str
     prepare: Callable[[], object] = lambda: None
     received: Callable[[Any, Any], object] = lambda key, result: None
+    cluster: str | None = None
+    fingerprint: Callable[[], Mapping[str, str]] = dict
 
 
 def each(work: Callable[..., Result], tasks: Mapping[Key, tuple[Any, ...]], pool: Pool) -> dict[Key, Result]:
@@ -115,8 +119,23 @@ def each(work: Callable[..., Result], tasks: Mapping[Key, tuple[Any, ...]], pool
         pool: which processes.
 
     Raises:
-        UserError: if a worker process was ended from outside.
+        UserError: if a worker process was ended from outside, or the cluster cannot do the work.
     """
+    from pipeline import cluster
+
+    done = {}
+    with (cluster.results if pool.cluster else _on_own_cores)(work, tasks, pool) as results:
+        for key, result in _progress(results, pool, len(tasks)):
+            done[key] = result
+            pool.received(key, result)
+    return {key: done[key] for key in tasks}
+
+
+@contextmanager
+def _on_own_cores(
+    work: Callable[..., Result], tasks: Mapping[Key, tuple[Any, ...]], pool: Pool
+) -> Iterator[Iterator[tuple[Key, Result]]]:
+    """Yield an iterator over (key, result) of all tasks, in the order in which they are done."""
     processes = min(pool.workers or joblib.cpu_count(), len(tasks))
     calls = (joblib.delayed(_one)(work, key, arguments, os.getpid()) for key, arguments in tasks.items())
     try:
@@ -124,16 +143,12 @@ def each(work: Callable[..., Result], tasks: Mapping[Key, tuple[Any, ...]], pool
         started = parallel(joblib.delayed(_start)() for _ in range(processes))
         pool.prepare()
         deque(started, maxlen=0)
-        done = {}
-        for key, result in _progress(parallel(calls), pool, len(tasks)):
-            done[key] = result
-            pool.received(key, result)
+        yield parallel(calls)
     except process_executor.TerminatedWorkerError:
         raise UserError("a worker process died, perhaps for want of memory: try again with workers=1.") from None
     except BaseException:
         _end_children()
         raise
-    return {key: done[key] for key in tasks}
 
 
 def _start() -> None:

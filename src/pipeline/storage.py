@@ -1,14 +1,11 @@
 """Where results lie, and how they are written (aside, then renamed) and read back (only if they fit)."""
 
-import csv
 import dataclasses
-import io
 import json
-import math
 import shutil
 import sys
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -18,6 +15,7 @@ from numpy.typing import NDArray
 
 from pipeline.choices import digest, load_variant, params, plain
 from pipeline.config import ROOT, Study, UserError
+from pipeline.formats import write_text
 
 # What each kind of result depends on: sections of the configuration.
 TRAINING = ("task", "data", "model", "train", "seeds", "variant")
@@ -32,6 +30,7 @@ SECTIONS = {
 }
 MAKERS = {"data": "dataset", "models": "train", "attention": "analyze", "comparison": "compare"}  # else the kind itself
 PARAMS = "params.json"
+DAMAGE = (ValueError, LookupError, BadZipFile, FileNotFoundError)  # what reading a file that is not whole raises
 OUTPUTS = "outputs"  # folder of what is made with other values than the study's
 
 
@@ -70,17 +69,25 @@ def writing(config: Study, kind: str) -> Iterator[Path]:
         UserError: if the folder cannot be written, for instance on a full disk.
     """
     target = folder(config, kind)
+    try:
+        with replacing(target) as aside:
+            yield aside
+            write_text(aside / PARAMS, json.dumps(values(config, kind), indent=2) + "\n")
+    except OSError as error:
+        raise UserError(f"{shown(target)} cannot be written: {error.strerror or error}.") from error
+
+
+@contextmanager
+def replacing(target: Path) -> Iterator[Path]:
+    """Yield an empty folder that takes the place of another once the block has ended well, and not before."""
     aside, old = target.with_name(f"{target.name}.part"), target.with_name(f"{target.name}.old.part")
     try:
         shutil.rmtree(aside, ignore_errors=True)
         aside.mkdir(parents=True)
         yield aside
-        write_text(aside / PARAMS, json.dumps(values(config, kind), indent=2) + "\n")
         if target.exists():
             target.replace(old)
         aside.replace(target)
-    except OSError as error:
-        raise UserError(f"{shown(target)} cannot be written: {error.strerror or error}.") from error
     finally:
         shutil.rmtree(aside, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)
@@ -111,7 +118,7 @@ def reading(config: Study, kind: str) -> Iterator[Path]:
     path = made(config, kind)
     try:
         yield path
-    except (ValueError, LookupError, BadZipFile, FileNotFoundError) as error:
+    except DAMAGE as error:
         raise UserError(f"{shown(path)} is damaged: {remedy(config, kind)}") from error
 
 
@@ -146,54 +153,3 @@ def load_array(path: Path, shape: tuple[int, ...], dtype: str, advice: str) -> N
     if not fits:
         raise UserError(f"{shown(path)} is not a whole array of {dtype} {shape}: {advice}")
     return array
-
-
-def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
-    """Write named arrays as `.npz`, with neither pickle nor date in it."""
-    path.parent.mkdir(exist_ok=True)
-    named: dict[str, Any] = dict(arrays)
-    np.savez(path, allow_pickle=False, **named)
-
-
-def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
-    """Return what `write_arrays` wrote."""
-    with np.load(path, allow_pickle=False) as arrays:
-        return dict(arrays)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file, the same bytes on every system; folders above it are made."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8", newline="\n")
-
-
-def write_csv(path: Path, header: list[str], rows: Iterable[list[Any]]) -> None:
-    """Write a table; floats with nine significant digits, which is what a float32 holds."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerows([header, *([f"{v:.9g}" if isinstance(v, float) else v for v in row] for row in rows)])
-    write_text(path, text.getvalue())
-
-
-def write_rows(path: Path, rows: list[dict[str, Any]]) -> None:
-    """Write a table of at least one row; not a number stands where a row lacks a value that others have."""
-    header = list(dict.fromkeys(name for row in rows for name in row))
-    write_csv(path, header, [[row.get(name, math.nan) for name in header] for row in rows])
-
-
-def read_csv(path: Path) -> list[dict[str, str]]:
-    """Return the rows of a table written by `write_csv`."""
-    header, *rows = csv.reader(path.read_text(encoding="utf-8").splitlines(), strict=True)
-    return [dict(zip(header, row, strict=True)) for row in rows]
-
-
-def read_rows(path: Path) -> list[dict[str, Any]]:
-    """Return the rows of a table, numbers as such."""
-    return [{name: _value(text) for name, text in row.items()} for row in read_csv(path)]
-
-
-def _value(text: str) -> int | float | str:
-    for kind in (int, float):
-        with suppress(ValueError):
-            return kind(text)
-    return text

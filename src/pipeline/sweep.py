@@ -9,12 +9,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline import analyze, compare, dataset, storage, tables, terminal, tracking, train
+from pipeline import analyze, cluster, compare, dataset, storage, tables, terminal, tracking, train
 from pipeline.choices import digest
 from pipeline.command import command, job, mistakes_explained
 from pipeline.config import ROOT, Config, UserError
-from pipeline.storage import write_rows
-from pipeline.tables import Row
+from pipeline.formats import write_rows
+from pipeline.tables import Row, VariantResult
 
 STAGES = {
     ("data/train", "data/validation", "data/probe"): dataset.stage,
@@ -22,7 +22,7 @@ STAGES = {
     ("attention",): analyze.stage,
 }
 DRAWN = 8  # combinations whose samples are drawn, at most
-MULTIRUN = "--multirun"
+MULTIRUN, LAUNCHER = "--multirun", "hydra/launcher="
 
 
 class Point(NamedTuple):
@@ -35,12 +35,14 @@ class Point(NamedTuple):
 def run(config: Config, points: list[Point]) -> None:
     """Make what is not there yet of the combination that this job of the sweep is."""
     number, _ = job()
-    missing = [make for kinds, make in STAGES.items() if not all(_is_made(config, kind) for kind in kinds)]
     swept = points[number].swept or {"variant": config.chosen_variant().name}
     words = " ".join(f"{name}={value}" for name, value in swept.items())
+    missing = not all(_is_made(config, kind) for kinds in STAGES for kind in kinds)
     print(f"== {number + 1} of {len(points)}: {words}{'' if missing else ' (made before)'}", flush=True)
-    for make in missing:
-        make(config)
+    for kinds, make in STAGES.items() if missing else ():
+        with cluster.alone(str(storage.folder(config, kinds[0]))):  # of all jobs that need the same
+            if not all(_is_made(config, kind) for kind in kinds):
+                make(config)
 
 
 def _is_made(config: Config, kind: str) -> bool:
@@ -51,11 +53,10 @@ def _is_made(config: Config, kind: str) -> bool:
     return True
 
 
-def tabulate(points: list[Point]) -> tuple[list[Row], list[Row]]:
+def tabulate(points: list[Point], results: list[VariantResult]) -> tuple[list[Row], list[Row]]:
     """Return a row for each run and a row for each combination, those of a comparison, after the values swept."""
     runs, summary = [], []
-    for swept, config in points:
-        result = compare.load_variant_result(config)
+    for (swept, config), result in zip(points, results, strict=True):
         own = tables.run_rows([result], config.compare.thresholds, config.score)
         runs += [swept | row for row in own]
         summary += [swept | row for row in tables.summary_rows([result], own)]
@@ -66,7 +67,11 @@ def gather(points: list[Point]) -> None:
     """Write the table of all runs, that of all combinations, and their figures, and have MLflow show them."""
     from pipeline import figures, sweep_figures
 
-    runs, summary = tabulate(points)
+    results = [compare.load_variant_result(point.config) for point in points]
+    for point, result in zip(points, results, strict=True):  # a job on a cluster may not have been able to
+        values = storage.values(point.config, "attention")
+        tracking.ensure(point.config.tracking, values, result.trained, result.attended)
+    runs, summary = tabulate(points, results)
     folder, settings = _folder(points), points[0].config.tracking
     write_rows(folder / "runs.csv", runs)
     write_rows(folder / "summary.csv", summary)
@@ -111,7 +116,10 @@ def main() -> None:
         config.chosen_variant()
         points.append(Point(job()[1], config))
 
+    words = list(sys.argv)
+    sys.argv = [*(word for word in words if not word.startswith(LAUNCHER)), f"{LAUNCHER}basic"]  # plans here
     command(plan)()
+    sys.argv = words
     if points:  # none, if only help was asked for
         varying = _varying(points)
         command(lambda config: run(config, varying))()

@@ -5,7 +5,7 @@ import pkgutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import cache, lru_cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -33,10 +33,12 @@ def locate(path: str, where: str) -> Any:
         raise UserError(f"{where} is {path}: it cannot be imported ({' '.join(str(error).split())}).") from error
 
 
+@cache
 def source_hash(path: str) -> str | None:
     """Return a hash of the user's own file or package that a dotted path leads into; none for an installed package.
 
-    So that results of a user's own layer are told from those that it gave before it was changed.
+    So that results of a user's own layer are told from those that it gave before it was changed. It is that of when
+    this was first asked: a process imports a file once.
     """
     with _root_on_path():
         spec = find_spec(path.split(".", maxsplit=1)[0])

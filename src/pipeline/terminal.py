@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 
 from pipeline.config import Tracking
 from pipeline.evidence import ControlRun
+from pipeline.formats import read_csv
 from pipeline.markdown import SCORES, score_in
 from pipeline.results import AttendedSeed, TrainedSeed
-from pipeline.storage import read_csv, shown
+from pipeline.storage import shown
 from pipeline.tables import Row
 from pipeline.verdicts import CORRECT, UNJUDGED
 

@@ -3,7 +3,7 @@
 import json
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from math import isnan
@@ -192,8 +192,9 @@ class Tracker:
         self.client.log_batch(run_id, last, words, [RunTag(name, value) for name, value in (tags or {}).items()])
 
     @finished_first()
-    def close_left_open(self) -> None:
-        """Mark runs as KILLED whose process ended without doing so."""
+    def close_left_open(self, done: Collection[str] = ()) -> None:
+        """Mark runs as KILLED whose process ended without doing so, and those of a config_hash that is done."""
         for run in self.client.search_runs([self.experiment_id], "attributes.status = 'RUNNING'"):
-            if not runtime.is_running(run.data.tags.get("process", "")):
+            tags = run.data.tags
+            if tags.get("config_hash") in done or not runtime.is_running(tags.get("process", "")):
                 self.end(run.info.run_id, KeyboardInterrupt())

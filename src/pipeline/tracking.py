@@ -4,6 +4,7 @@ There is one FINISHED run for each distinct result of a (variant, seed), told ap
 was made from), `weights_hash` and `attention_hash` (what came out), and one for each distinct comparison.
 """
 
+import dataclasses
 import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from pipeline.choices import digest
-from pipeline.config import Tracking
+from pipeline.config import Config, Tracking
 from pipeline.connection import attempt, tracker_of
 from pipeline.interrupt import finished_first
 from pipeline.results import AttendedSeed, Point, TrainedSeed
@@ -73,6 +74,12 @@ def live(settings: Tracking, values: Values, seed: int) -> Iterator[LiveRun]:
     run.end()
 
 
+def of_workers(config: Config) -> Tracking:
+    """Return where worker processes log: on a cluster, not into a file, which other machines may not have."""
+    embedded = str(config.tracking.uri).startswith("sqlite:")
+    return dataclasses.replace(config.tracking, uri=None) if config.cluster and embedded else config.tracking
+
+
 def prepare(settings: Tracking) -> None:
     """Get MLflow ready ahead of its use: import it, and make database and experiment if need be.
 
@@ -94,6 +101,13 @@ def none_left_open(settings: Tracking) -> Iterator[None]:
         if tracker := tracker_of(settings):
             attempt(tracker.close_left_open, quiet=True)
         raise
+
+
+def close_abandoned(config: Config, values: Values) -> None:
+    """Mark runs as KILLED whose worker on a cluster is gone, now that the seeds they are of have their results."""
+    if config.cluster and (tracker := tracker_of(config.tracking)):
+        hashes = {_config_hash(values, seed) for seed in config.seeds}
+        attempt(partial(tracker.close_left_open, hashes), quiet=True)
 
 
 def ensure(

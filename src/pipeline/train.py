@@ -1,21 +1,21 @@
 """Train a variant with every seed. `python -m pipeline.train +variant=after_unshared`"""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import lru_cache, partial
 from importlib import import_module
-from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.random import Generator, SeedSequence, default_rng
 from numpy.typing import NDArray
 
-from pipeline import dataset, evaluation, runtime, storage, terminal, tracking
+from pipeline import cluster, dataset, evaluation, fingerprint, runtime, storage, terminal, tracking, unfinished
+from pipeline.batches import batches_per_epoch, groups
 from pipeline.command import command
 from pipeline.config import Config, Data, Model, Train, Variant
 from pipeline.dataset import Split
 from pipeline.evaluation import Predict
-from pipeline.results import Point, Snapshots, TrainedSeed, write_training
+from pipeline.results import Point, Snapshots, TrainedSeed, read_training, write_training
 from pipeline.weights import check_sums
 
 if TYPE_CHECKING:
@@ -24,46 +24,7 @@ if TYPE_CHECKING:
     from pipeline.models import AttentionModel
     from pipeline.steps import Steps
 
-SHUFFLED_BATCHES = 64  # batches read and shuffled at a time
-GROUP = 64  # batches handed over at a time, at most
 Observer = Callable[[list[Point]], None]
-
-
-def shuffled_batches(split: Split, train: Train, rng: Generator) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
-    """Yield the samples of all epochs in random order, some full batches at a time.
-
-    Stretches of `SHUFFLED_BATCHES` batches are taken in random order, and the samples within each are shuffled:
-    memory stays flat in the number of samples. What fills no batch at the end of a stretch is left out.
-
-    Yields:
-        `x` (batches, batch_size, steps, features) and `y` (batches, batch_size, 1).
-    """
-    size = train.batch_size
-    starts = np.arange(0, split.samples, SHUFFLED_BATCHES * size)
-    for start in np.concatenate([rng.permutation(starts) for _ in range(train.epochs)]):
-        x, y = (split.rows(name, start, start + SHUFFLED_BATCHES * size) for name in ("x", "y"))
-        order = rng.permutation(len(x))[: len(x) // size * size]
-        yield x[order].reshape(-1, size, *x.shape[1:]), y[order].reshape(-1, size, 1)
-
-
-def groups(
-    split: Split, train: Train, rng: Generator
-) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32], int]]:
-    """Yield the batches of all epochs in groups of up to `GROUP`, none of which goes past a point of the curve.
-
-    Yields:
-        `x` (group, batch_size, steps, features) and `y` (group, batch_size, 1), always of the same shapes, and the
-        number of batches at their beginning that count.
-    """
-    size, seen = min(GROUP, train.log_every), 0
-    stretches = shuffled_batches(split, train, rng)
-    batches = ((x[i], y[i]) for x, y in stretches for i in range(len(x)))
-    while taken := list(islice(batches, min(size, train.log_every - seen % train.log_every))):
-        x, y = (np.zeros((size, *part.shape), np.float32) for part in taken[0])
-        for i, batch in enumerate(taken):
-            x[i], y[i] = batch
-        seen += len(taken)
-        yield x, y, len(taken)
 
 
 def train_seed(config: Config, seed: int, split: Split, held_out: Split, observe: Observer) -> TrainedSeed:
@@ -153,30 +114,40 @@ def _fit(
     return curve, Snapshots(wanted, {path: np.stack([w[path] for w in kept]) for path in kept[0]})
 
 
-def batches_per_epoch(samples: int, size: int) -> int:
-    """Return how many full batches `shuffled_batches` yields in an epoch."""
-    stretches, rest = divmod(samples, SHUFFLED_BATCHES * size)
-    return stretches * SHUFFLED_BATCHES + rest // size
-
-
 def _train_tracked(config: Config, split: Split, held_out: Split, seed: int) -> TrainedSeed:
     """Train a seed in a worker process, under a live run if its result is not tracked yet."""
-    with tracking.live(config.tracking, storage.values(config, "models"), seed) as run:
-        result = train_seed(config, seed, split, held_out, run.log_curve)
+    with tracking.live(tracking.of_workers(config), storage.values(config, "models"), seed) as run:
+
+        def observe(points: list[Point]) -> None:
+            cluster.check_wanted()
+            run.log_curve(points)
+
+        result = train_seed(config, seed, split, held_out, observe)
         run.finish(result)
     return result
 
 
 def stage(config: Config) -> None:
-    """Train every seed, write the results, and have MLflow show them."""
-    variant = config.chosen_variant()
+    """Train every seed that was not finished before, write the results, and have MLflow show them."""
+    variant, values = config.chosen_variant(), storage.values(config, "models")
     split, held_out = dataset.load(config, "train"), dataset.load(config, "validation")
+    decided = partial(fingerprint.of, config, "models", split, held_out)
     pool = runtime.Pool(config.workers, f"train {variant.name}", "seeds", partial(tracking.prepare, config.tracking))
-    with tracking.none_left_open(config.tracking), storage.writing(config, "models") as folder:
+    pool = pool._replace(cluster=config.cluster, fingerprint=decided)
+    files = unfinished.Files[int, TrainedSeed](
+        lambda folder, seed, result: write_training(folder, {seed: result}, split.sha256, config.score),
+        lambda folder, seed: read_training(folder)[seed],
+    )
+    with (
+        tracking.none_left_open(config.tracking),
+        unfinished.folder_of(decided()) as parts,
+        storage.writing(config, "models") as folder,
+    ):
         work, tasks = partial(_train_tracked, config, split, held_out), {seed: (seed,) for seed in config.seeds}
-        trained = runtime.each(work, tasks, pool)
+        trained = unfinished.each(parts, files, work, tasks, pool)
         write_training(folder, trained, split.sha256, config.score)
-    tracking.ensure(config.tracking, storage.values(config, "models"), trained)  # where a worker could not
+    tracking.ensure(config.tracking, values, trained)  # where a worker could not
+    tracking.close_abandoned(config, values)
     terminal.show_training(trained, config.score)
     terminal.show_where(storage.folder(config, "models"), config.tracking)
 

@@ -1,0 +1,63 @@
+"""Files of results: arrays, text and tables, the same bytes on every system, and nothing in them that can run code."""
+
+import csv
+import io
+import math
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Write named arrays as `.npz`, with neither pickle nor date in it."""
+    path.parent.mkdir(exist_ok=True)
+    named: dict[str, Any] = dict(arrays)
+    np.savez(path, allow_pickle=False, **named)
+
+
+def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
+    """Return what `write_arrays` wrote."""
+    with np.load(path, allow_pickle=False) as arrays:
+        return dict(arrays)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file, the same bytes on every system; folders above it are made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8", newline="\n")
+
+
+def write_csv(path: Path, header: list[str], rows: Iterable[list[Any]]) -> None:
+    """Write a table; floats with nine significant digits, which is what a float32 holds."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerows([header, *([f"{v:.9g}" if isinstance(v, float) else v for v in row] for row in rows)])
+    write_text(path, text.getvalue())
+
+
+def write_rows(path: Path, rows: list[dict[str, Any]]) -> None:
+    """Write a table of at least one row; not a number stands where a row lacks a value that others have."""
+    header = list(dict.fromkeys(name for row in rows for name in row))
+    write_csv(path, header, [[row.get(name, math.nan) for name in header] for row in rows])
+
+
+def read_csv(path: Path) -> list[dict[str, str]]:
+    """Return the rows of a table written by `write_csv`."""
+    header, *rows = csv.reader(path.read_text(encoding="utf-8").splitlines(), strict=True)
+    return [dict(zip(header, row, strict=True)) for row in rows]
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """Return the rows of a table, numbers as such."""
+    return [{name: _value(text) for name, text in row.items()} for row in read_csv(path)]
+
+
+def _value(text: str) -> int | float | str:
+    for kind in (int, float):
+        with suppress(ValueError):
+            return kind(text)
+    return text

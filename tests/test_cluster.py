@@ -1,0 +1,259 @@
+"""Seeds and sweeps on a Dask cluster of two nodes: the bytes of a local run, whoever dies."""
+
+import json
+import os
+import shutil
+import signal
+import time
+
+import pytest
+from conftest import SMALL, Project
+from services import Cluster, free_port, mlflow_server
+
+pytestmark = pytest.mark.service
+STUDY = ("data", "models", "attention", "controls", "comparison", "dvc.lock")
+SEEDS = [0, 1, 2, 3, 4, 5]
+LONG = SMALL | {"seeds": SEEDS, "train": SMALL["train"] | {"epochs": 200}}
+TRAIN = ("train", "+variant=after_unshared")
+
+
+@pytest.fixture
+def cluster(tmp_path):
+    made = Cluster(tmp_path)
+    made.scheduler.start()
+    yield made
+    made.kill()
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A project with data, and the bytes of what a variant's training by local processes gives."""
+    made = Project(tmp_path_factory.mktemp("long"), LONG)
+    made.stage("dataset")
+    made.stage(*TRAIN, "tracking=off")
+    return made, made.bytes("models")
+
+
+@pytest.fixture
+def untrained(trained, tmp_path):
+    """A project with data, in which nothing was trained."""
+    made = Project(tmp_path / "untrained", LONG)
+    shutil.copytree(trained[0].root / "data", made.root / "data")
+    return made
+
+
+def contents(project):
+    """Return path -> content of all that a study leaves, and dvc.lock."""
+    return project.bytes(*STUDY) | {"dvc.lock": (project.root / "dvc.lock").read_bytes()}
+
+
+def who_worked(cluster):
+    """Return the names of workers -> how many tasks each has done since this was first asked."""
+    from distributed import Client
+
+    with Client(cluster.address) as client:
+        names = {address: worker["name"] for address, worker in client.scheduler_info(-1)["workers"].items()}
+        done = [names.get(task["worker"], "gone") for task in client.get_task_stream(start=0)]
+    return {name: done.count(name) for name in done}
+
+
+def parts(project):
+    """Return the names of what is finished of a stage under way."""
+    return [path.name for path in project.root.glob("outputs/unfinished/*/*") if not path.name.endswith(".part")]
+
+
+def wait_for_parts(project, process, least=1):
+    deadline = time.monotonic() + 200
+    while len(parts(project)) < least:
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_a_study_on_two_nodes_is_that_of_the_own_cores(project, cluster, tmp_path):
+    """One node shares the folder of the study; the other has a checkout of its own, with the same data."""
+    near, far = (Project(tmp_path / name, SMALL) for name in ("near", "far"))
+    near.run("git", "init", "-q")
+    far.stage("dataset")
+    for name, owner in (("near", near), ("far", far)):
+        cluster.join(name, owner)
+    assert who_worked(cluster) == {}
+    ran = Project.ran(near.run("dvc", "repro", env=cluster.environment).stdout)
+    assert ran == project.first_stages
+    assert contents(near) == contents(project)
+    # Two seeds of four variants are trained and analyzed, and there are eight controls.
+    worked = who_worked(cluster)
+    assert sum(worked.values()) == 2 * 4 * 2 + 8
+    assert min(worked["near"], worked["far"]) >= 6
+    assert not list(far.root.glob("models/*"))
+    assert near.stage("ui", "tracking=off", code=1)
+    assert near.repro() == []
+
+
+def test_a_node_that_dies_in_mid_study_changes_nothing(trained, untrained, cluster, tmp_path):
+    """Nor does it leave anything on an MLflow server, to which workers log while they train."""
+    from mlflow import MlflowClient
+
+    server = mlflow_server(tmp_path, f"sqlite:///{tmp_path}/mlflow.db")
+    server.start()
+    address = server.page.removesuffix("/health")
+    cluster.join("a", untrained)
+    doomed = cluster.join("b", untrained)
+    env = cluster.environment | {"MLFLOW_TRACKING_URI": address}
+    try:
+        with untrained.started("python", "-m", "pipeline.train", TRAIN[1], "tracking=server", env=env) as process:
+            wait_for_parts(untrained, process)
+            doomed.kill()
+            _, error = process.communicate(timeout=400)
+        assert process.returncode == 0, error
+        assert "lost" not in error
+        assert untrained.bytes("models") == trained[1]
+        client = MlflowClient(address)
+        runs = client.search_runs([client.get_experiment_by_name("attention").experiment_id])
+        seeds = sorted(run.data.tags["seed"] for run in runs if run.info.status == "FINISHED")
+        assert seeds == list(map(str, SEEDS))
+        assert {run.info.status for run in runs} <= {"FINISHED", "KILLED"}
+        assert len(runs) > len(SEEDS)  # that of the seed which the node was at
+    finally:
+        server.kill()
+
+
+def test_a_driver_that_dies_finishes_what_is_left_when_started_again(trained, untrained, cluster):
+    for name in "ab":
+        cluster.join(name, untrained)
+    with untrained.started("python", "-m", "pipeline.train", TRAIN[1], env=cluster.environment) as process:
+        wait_for_parts(untrained, process, 2)
+        os.killpg(process.pid, signal.SIGKILL)
+    finished = set(parts(untrained))
+    out = untrained.stage(*TRAIN, env=cluster.environment).stdout
+    assert f"train after_unshared: {len(finished)} of 6 seeds were finished before." in out
+    assert untrained.bytes("models") == trained[1]
+    assert parts(untrained) == []
+
+
+def test_workers_turn_from_a_task_that_nobody_waits_for(untrained, cluster):
+    from distributed import Client
+
+    untrained.change({"train": LONG["train"] | {"epochs": 1_000_000}})
+    shutil.rmtree(untrained.root / "data")
+    untrained.stage("dataset")
+    cluster.join("a", untrained)
+    with Client(cluster.address) as client:
+        with untrained.started("python", "-m", "pipeline.train", TRAIN[1], env=cluster.environment) as process:
+            deadline = time.monotonic() + 100
+            while not any(client.processing().values()):
+                assert process.poll() is None, process.communicate()
+                assert time.monotonic() < deadline
+            time.sleep(10)
+            process.send_signal(signal.SIGINT)
+            _, error = process.communicate(timeout=30)
+        assert process.returncode == 130
+        assert error.splitlines()[-1] == "error: interrupted; what was finished before is as it was."
+        assert client.submit(lambda: "free").result(timeout=60) == "free"
+
+
+def test_sweeps_go_through_the_cluster(fresh, cluster):
+    sweep = ("+variant=before_unshared,after_unshared", "data.key_step=0,4")
+    fresh.stage("sweep", *sweep, "results=local")
+    shutil.rmtree(fresh.root / "outputs")
+    shutil.rmtree(fresh.root / "mlruns")
+    for name in "ab":
+        cluster.join(name, fresh)
+    who_worked(cluster)
+    words = (*sweep, "hydra/launcher=dask")
+    out = fresh.stage("sweep", *words, "results=cluster", env=cluster.environment).stdout
+    done = [line.partition(": ")[2] for line in out.splitlines() if line.startswith("-- ")]
+    assert sorted(done) == sorted(
+        f"+variant={v} data.key_step={k} results=cluster" for v in ("before_unshared", "after_unshared") for k in (0, 4)
+    )
+    assert set(who_worked(cluster)) == {"a", "b"}
+    local, here = (fresh.bytes(name) for name in ("local", "cluster"))
+    assert {name.partition("/")[2]: content for name, content in here.items()} == {
+        name.partition("/")[2]: content for name, content in local.items()
+    }
+    assert fresh.stage("ui", "port=1", code=None).stdout.splitlines()[0] == "0 runs added from the result files."
+    # Hydra's own -m, of a single stage
+    fresh.stage("dataset")
+    fresh.stage("train", "-m", "+variant=before_shared,after_shared", "hydra/launcher=dask", env=cluster.environment)
+    on_cluster = fresh.bytes("models")
+    for variant in ("before_shared", "after_shared"):
+        fresh.stage("train", f"+variant={variant}")
+    assert fresh.bytes("models") == on_cluster
+    assert {json.loads(on_cluster[f"models/{v}/params.json"])["variant"]["name"] for v in ("before_shared",)}
+
+
+def test_a_mistake_in_a_job_on_the_cluster_is_told_where_it_was_started(fresh, cluster):
+    fresh.stage("dataset")
+    cluster.join("a", fresh)
+    words = ("train", "-m", "+variant=before_shared", "train.epochs=1,0", "hydra/launcher=dask")
+    error = fresh.stage(*words, code=1, env=cluster.environment).stderr
+    assert error.splitlines()[-1] == "error: train.epochs is 0: it must be a whole number of at least 1."
+    assert "Traceback" not in error
+
+
+def refusal(project, cluster, *words, stage=TRAIN):
+    """Return the sentence by which a stage refuses to work on a cluster."""
+    error = project.stage(*stage, *words, code=1, env=cluster.environment if cluster else {}).stderr
+    assert "Traceback" not in error
+    assert not list(project.root.glob("models/*"))
+    return error.splitlines()[-1]
+
+
+def test_a_cluster_that_is_not_there(untrained):
+    address = f"tcp://127.0.0.1:{free_port()}"
+    told = refusal(untrained, None, f"cluster={address}")
+    assert told.startswith(f"error: cluster is {address}: it cannot be reached (Timed out")
+    assert refusal(untrained, None, "cluster=nix") == (
+        "error: cluster is nix: it cannot be reached (missing port number in address 'nix')."
+    )
+    told = refusal(untrained, None, stage=("train", "-m", TRAIN[1], "hydra/launcher=dask"))
+    assert told.startswith("error: cluster is None: hydra/launcher=dask needs the address of one")
+
+
+def test_a_cluster_without_workers(untrained, cluster):
+    assert refusal(untrained, cluster).startswith(f"error: cluster is {cluster.address}: it has no workers;")
+
+
+OTHERS = {
+    "has 2 threads: it must have 1": lambda far: 2,
+    "does not see": lambda far: shutil.rmtree(far / "data"),
+    "differs in data/train: 0, not": lambda far: (far / "data/train/sha256.txt").write_text("0") and None,
+    "differs in code: ": lambda far: (far / "src/pipeline/steps.py").unlink(),
+    "differs in values, or code of your own: ": lambda far: (far / "lone.py").unlink(),
+}
+
+
+@pytest.mark.parametrize("said", OTHERS)
+def test_a_worker_that_would_give_other_results(untrained, cluster, tmp_path, said):
+    for project in (untrained, far := Project(tmp_path / "far", LONG)):
+        config = project.root / "conf/config.yaml"
+        config.write_text(config.read_text("utf-8").replace("  - keras\n", "  - keras\n  - lone\n"), "utf-8")
+        (project.root / "lone.py").write_text("from pipeline.attention import LuongAttention\n", "utf-8")
+        variant = "placement: after\nattention:\n  _target_: lone.LuongAttention\n  units: 4\n"
+        (project.root / "conf/variant/lone.yaml").write_text(variant, "utf-8")
+    shutil.copytree(untrained.root / "data", far.root / "data")
+    cluster.join("far", far, threads=OTHERS[said](far.root) or 1)
+    told = refusal(untrained, cluster, stage=("train", "+variant=lone"))
+    assert told.startswith(f"error: cluster is {cluster.address}: its worker tcp://127.0.0.1:")
+    assert said in told
+
+
+def test_a_sweep_needs_workers_that_share_its_folder(untrained, cluster, tmp_path):
+    far = Project(tmp_path / "far", LONG)
+    cluster.join("far", far)
+    told = refusal(untrained, cluster, stage=("sweep", TRAIN[1], "hydra/launcher=dask"))
+    assert f"differs in project folder: another one ({far.root}), not that of the sweep" in told
+
+
+def test_a_cluster_that_is_lost(trained, untrained, cluster):
+    cluster.join("a", untrained)
+    with untrained.started("python", "-m", "pipeline.train", TRAIN[1], env=cluster.environment) as process:
+        wait_for_parts(untrained, process)
+        cluster.scheduler.kill()
+        _, error = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert error.splitlines()[-1] == (
+        f"error: cluster is {cluster.address}: it was lost; what was finished is kept: run the same once more."
+    )
+    untrained.stage(*TRAIN)  # on the own cores, what is left
+    assert untrained.bytes("models") == trained[1]
