@@ -103,13 +103,16 @@ def test_a_node_that_dies_in_mid_study_changes_nothing(trained, untrained, clust
     try:
         with untrained.started("python", "-m", "pipeline.train", TRAIN[1], "tracking=server", env=env) as process:
             wait_for_parts(untrained, process)
+            client = MlflowClient(address)
+            where = [client.get_experiment_by_name("attention").experiment_id]
+            while len(client.search_runs(where, "attributes.status = 'RUNNING'")) < 2:
+                assert process.poll() is None, process.communicate()
             doomed.kill()
             _, error = process.communicate(timeout=400)
         assert process.returncode == 0, error
         assert "lost" not in error
         assert untrained.bytes("models") == trained[1]
-        client = MlflowClient(address)
-        runs = client.search_runs([client.get_experiment_by_name("attention").experiment_id])
+        runs = client.search_runs(where)
         seeds = sorted(run.data.tags["seed"] for run in runs if run.info.status == "FINISHED")
         assert seeds == list(map(str, SEEDS))
         assert {run.info.status for run in runs} <= {"FINISHED", "KILLED"}

@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "src/pipeline"
 # They refuse values, show results, track them or carry them, and never make them: a change to them reruns nothing.
 WITHOUT_RESULTS = {"command", "interrupt", "provenance", "ranges", "safety", "terminal", "ui"}
-WITHOUT_RESULTS |= {"cluster", "connection", "tracker", "tracking"}
+WITHOUT_RESULTS |= {"cluster", "connection", "live", "tracker", "tracking"}
 
 DRAWING = {"dataset", "controls"}  # the stages that draw samples, by generators that conf/task/ names
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.random import Generator, SeedSequence, default_rng
 from numpy.typing import NDArray
 
-from pipeline import cluster, dataset, evaluation, fingerprint, runtime, storage, terminal, tracking, unfinished
+from pipeline import cluster, dataset, evaluation, fingerprint, live, runtime, storage, terminal, tracking, unfinished
 from pipeline.batches import batches_per_epoch, groups
 from pipeline.command import command
 from pipeline.config import Config, Data, Model, Train, Variant
@@ -116,7 +116,7 @@ def _fit(
 
 def _train_tracked(config: Config, split: Split, held_out: Split, seed: int) -> TrainedSeed:
     """Train a seed in a worker process, under a live run if its result is not tracked yet."""
-    with tracking.live(tracking.of_workers(config), storage.values(config, "models"), seed) as run:
+    with live.run_of(live.of_workers(config), storage.values(config, "models"), seed) as run:
 
         def observe(points: list[Point]) -> None:
             cluster.check_wanted()
@@ -139,7 +139,7 @@ def stage(config: Config) -> None:
         lambda folder, seed: read_training(folder)[seed],
     )
     with (
-        tracking.none_left_open(config.tracking),
+        live.none_left_open(config.tracking),
         unfinished.folder_of(decided()) as parts,
         storage.writing(config, "models") as folder,
     ):
@@ -147,7 +147,7 @@ def stage(config: Config) -> None:
         trained = unfinished.each(parts, files, work, tasks, pool)
         write_training(folder, trained, split.sha256, config.score)
     tracking.ensure(config.tracking, values, trained)  # where a worker could not
-    tracking.close_abandoned(config, values)
+    live.close_abandoned(config, values)
     terminal.show_training(trained, config.score)
     terminal.show_where(storage.folder(config, "models"), config.tracking)
 
