@@ -24,7 +24,8 @@ def ui(project):
 
 
 @pytest.fixture
-def page(ui, request):
+def page(request):
+    """An empty page of a browser, of which a picture is kept."""
     from playwright.sync_api import sync_playwright
 
     browser = shutil.which("chromium") or shutil.which("google-chrome")
@@ -33,12 +34,18 @@ def page(ui, request):
         chromium = playwright.chromium.launch(executable_path=browser, args=["--no-sandbox"])
         shown = chromium.new_page(viewport={"width": 2400, "height": 1000})
         shown.set_default_timeout(WAIT)
-        shown.goto(f"{ui}/#/experiments/1/runs")
-        shown.get_by_text("after_unshared, seed 7").first.wait_for()
         yield shown
         SHOTS.mkdir(parents=True, exist_ok=True)
         shown.screenshot(path=SHOTS / f"{request.node.name}.png")
         chromium.close()
+
+
+@pytest.fixture
+def runs(page, ui):
+    """The page of all runs."""
+    page.goto(f"{ui}/#/experiments/1/runs")
+    page.get_by_text("after_unshared, seed 7").first.wait_for()
+    return page
 
 
 def choose(page, button, item):
@@ -48,21 +55,21 @@ def choose(page, button, item):
     page.keyboard.press("Escape")
 
 
-def test_the_list_of_runs_has_columns_for_variant_and_seed(page):
-    page.get_by_role("button", name="Columns", exact=True).click()
+def test_the_list_of_runs_has_columns_for_variant_and_seed(runs):
+    runs.get_by_role("button", name="Columns", exact=True).click()
     for name in ("variant", "seed"):
-        page.get_by_placeholder("Search columns").fill(name)
-        entry = page.locator("[class*=treenode]").filter(has_text=re.compile(f"^{name}$")).first
+        runs.get_by_placeholder("Search columns").fill(name)
+        entry = runs.locator("[class*=treenode]").filter(has_text=re.compile(f"^{name}$")).first
         entry.locator("[class*=tree-checkbox]:not([class*=inner])").click()
-    page.keyboard.press("Escape")
+    runs.keyboard.press("Escape")
     for name in ("variant", "seed"):
-        page.get_by_role("columnheader", name=name, exact=True).first.wait_for()
+        runs.get_by_role("columnheader", name=name, exact=True).first.wait_for()
 
 
-def test_runs_are_grouped_by_variant(page):
-    choose(page, "Group by", "variant")
+def test_runs_are_grouped_by_variant(runs):
+    choose(runs, "Group by", "variant")
     for variant in ("before_shared", "before_unshared", "after_shared", "after_unshared"):
-        group = page.get_by_role("row").filter(has_text=f"Group: {variant}")
+        group = runs.get_by_role("row").filter(has_text=f"Group: {variant}")
         group.first.wait_for()
         assert "2" in group.first.inner_text().split()
 
@@ -74,13 +81,24 @@ def test_the_chart_of_attention_shows_all_seeds(page, ui):
     assert page.locator(".js-plotly-plot").count() == 1
 
 
-def test_the_comparison_has_its_report_and_figures(page):
-    page.get_by_text("comparison", exact=True).first.click()
-    page.get_by_role("tab", name="Artifacts").click()
-    page.get_by_text("report.html").first.click()
-    report = page.frame_locator("iframe").first
+def test_the_comparison_has_its_report_and_figures(runs):
+    runs.get_by_text("comparison", exact=True).first.click()
+    runs.get_by_role("tab", name="Artifacts").click()
+    runs.get_by_text("report.html").first.click()
+    report = runs.frame_locator("iframe").first
     report.get_by_role("heading", name="Does attention capture the key feature?").wait_for()
     assert report.locator("img").count() >= 4
-    page.get_by_text("figures", exact=True).first.click()
-    page.get_by_text("attention.png").first.click()
-    page.locator("img[src^='blob:']").first.wait_for()
+    runs.get_by_text("figures", exact=True).first.click()
+    runs.get_by_text("attention.png").first.click()
+    runs.locator("img[src^='blob:']").first.wait_for()
+
+
+def test_the_plots_of_dvc_are_drawn_without_a_network(project, page, tmp_path):
+    project.run("dvc", "plots", "show", "-o", str(tmp_path))
+    asked = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.context.set_offline(True)
+    page.goto((tmp_path / "index.html").as_uri())
+    page.locator("canvas.marks").nth(11).wait_for()  # three plots of each of four variants
+    assert page.locator("canvas.marks").count() == 12
+    assert [url for url in asked if not url.startswith(("file:", "data:", "blob:"))] == []

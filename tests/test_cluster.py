@@ -1,6 +1,5 @@
 """Seeds and sweeps on a Dask cluster of two nodes: the bytes of a local run, whoever dies."""
 
-import json
 import os
 import shutil
 import signal
@@ -8,12 +7,12 @@ import time
 
 import pytest
 from conftest import SMALL, Project
-from services import Cluster, free_port, mlflow_server
+from services import Cluster, free_port, mlflow_server, serve
 
 pytestmark = pytest.mark.service
 STUDY = ("data", "models", "attention", "controls", "comparison", "dvc.lock")
-SEEDS = [0, 1, 2, 3, 4, 5]
-LONG = SMALL | {"seeds": SEEDS, "train": SMALL["train"] | {"epochs": 200}}
+SEEDS = [0, 1, 2, 3]
+LONG = SMALL | {"seeds": SEEDS, "train": SMALL["train"] | {"epochs": 150}}
 TRAIN = ("train", "+variant=after_unshared")
 
 
@@ -86,7 +85,6 @@ def test_a_study_on_two_nodes_is_that_of_the_own_cores(project, cluster, tmp_pat
     assert sum(worked.values()) == 2 * 4 * 2 + 8
     assert min(worked["near"], worked["far"]) >= 6
     assert not list(far.root.glob("models/*"))
-    assert near.stage("ui", "tracking=off", code=1)
     assert near.repro() == []
 
 
@@ -125,11 +123,11 @@ def test_a_driver_that_dies_finishes_what_is_left_when_started_again(trained, un
     for name in "ab":
         cluster.join(name, untrained)
     with untrained.started("python", "-m", "pipeline.train", TRAIN[1], env=cluster.environment) as process:
-        wait_for_parts(untrained, process, 2)
+        wait_for_parts(untrained, process)
         os.killpg(process.pid, signal.SIGKILL)
     finished = set(parts(untrained))
     out = untrained.stage(*TRAIN, env=cluster.environment).stdout
-    assert f"train after_unshared: {len(finished)} of 6 seeds were finished before." in out
+    assert f"train after_unshared: {len(finished)} of 4 seeds were finished before." in out
     assert untrained.bytes("models") == trained[1]
     assert parts(untrained) == []
 
@@ -155,34 +153,33 @@ def test_workers_turn_from_a_task_that_nobody_waits_for(untrained, cluster):
         assert client.submit(lambda: "free").result(timeout=60) == "free"
 
 
-def test_sweeps_go_through_the_cluster(fresh, cluster):
-    sweep = ("+variant=before_unshared,after_unshared", "data.key_step=0,4")
+def test_sweeps_go_through_the_cluster(fresh, project, cluster):
+    sweep = ("+variant=before_unshared,after_unshared", "data.key_step=4")  # two jobs that need the same data
     fresh.stage("sweep", *sweep, "results=local")
     shutil.rmtree(fresh.root / "outputs")
     shutil.rmtree(fresh.root / "mlruns")
     for name in "ab":
         cluster.join(name, fresh)
-    who_worked(cluster)
-    words = (*sweep, "hydra/launcher=dask")
-    out = fresh.stage("sweep", *words, "results=cluster", env=cluster.environment).stdout
+    assert who_worked(cluster) == {}
+    words = (*sweep, "hydra/launcher=dask", "results=cluster")
+    out = fresh.stage("sweep", *words, env=cluster.environment).stdout
     done = [line.partition(": ")[2] for line in out.splitlines() if line.startswith("-- ")]
-    assert sorted(done) == sorted(
-        f"+variant={v} data.key_step={k} results=cluster" for v in ("before_unshared", "after_unshared") for k in (0, 4)
-    )
-    assert set(who_worked(cluster)) == {"a", "b"}
-    local, here = (fresh.bytes(name) for name in ("local", "cluster"))
-    assert {name.partition("/")[2]: content for name, content in here.items()} == {
-        name.partition("/")[2]: content for name, content in local.items()
-    }
-    assert fresh.stage("ui", "port=1", code=None).stdout.splitlines()[0] == "0 runs added from the result files."
-    # Hydra's own -m, of a single stage
+    told = "data.key_step=4 results=cluster"
+    assert sorted(done) == [f"+variant=after_unshared {told}", f"+variant=before_unshared {told}"]
+    assert who_worked(cluster) == {"a": 1, "b": 1}
+    local, here = ([*fresh.bytes(name).values()] for name in ("local", "cluster"))
+    assert here == local
+    assert serve(fresh) == "0 runs added from the result files."  # the jobs could not, but the sweep did
+
+
+def test_hydras_own_sweeps_go_through_the_cluster(fresh, project, cluster):
     fresh.stage("dataset")
-    fresh.stage("train", "-m", "+variant=before_shared,after_shared", "hydra/launcher=dask", env=cluster.environment)
-    on_cluster = fresh.bytes("models")
-    for variant in ("before_shared", "after_shared"):
-        fresh.stage("train", f"+variant={variant}")
-    assert fresh.bytes("models") == on_cluster
-    assert {json.loads(on_cluster[f"models/{v}/params.json"])["variant"]["name"] for v in ("before_shared",)}
+    for name in "ab":
+        cluster.join(name, fresh)
+    words = ("-m", "+variant=before_shared,after_shared", "hydra/launcher=dask")
+    fresh.stage("train", *words, env=cluster.environment)
+    local = project.bytes("models/before_shared", "models/after_shared")
+    assert fresh.bytes("models") == local
 
 
 def test_a_mistake_in_a_job_on_the_cluster_is_told_where_it_was_started(fresh, cluster):

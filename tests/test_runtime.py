@@ -57,3 +57,14 @@ def test_garbage_is_collected_again_after_an_import_that_fails():
     with pytest.raises(ImportError):
         import_nothing()
     assert gc.isenabled()
+
+
+@pytest.mark.slow
+def test_a_cluster_whose_engine_is_not_installed(fresh):
+    fresh.stage("dataset")
+    (fresh.root / "src/distributed.py").write_text("raise ImportError", encoding="utf-8")
+    error = fresh.stage("train", "+variant=after_shared", "cluster=tcp://127.0.0.1:1", code=1).stderr
+    assert error.splitlines()[-1] == (
+        "error: cluster is tcp://127.0.0.1:1: that takes Dask: pip install 'attention-pipeline[cluster]'."
+    )
+    assert not list(fresh.root.glob("models/*"))
