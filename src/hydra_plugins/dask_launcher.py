@@ -3,6 +3,7 @@
 A job runs as a whole on one worker, which reads and writes in the project's folder, so that all must share it.
 """
 
+import sys
 from collections.abc import Sequence
 from copy import deepcopy
 from dataclasses import dataclass
@@ -80,6 +81,7 @@ def _run(task: TaskFunction, config: DictConfig) -> None:
 
     choices.params.cache_clear()  # params.yaml may have changed since this worker ran another job
     HydraConfig.instance().set_config(config)
+    sys.argv[1:] = config.hydra.overrides.task  # what a remedy repeats
     values = deepcopy(config)
     with open_dict(values):
         del values["hydra"]

@@ -5,9 +5,10 @@ Results are those of this machine's own cores, to the byte: a worker that would 
 
 import asyncio
 import logging
+import sys
 from asyncio import CancelledError
 from collections.abc import Callable, Hashable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from uuid import uuid4
@@ -39,10 +40,17 @@ def results(
     name = f"cluster is {pool.cluster}"
     with _connected(str(pool.cluster), name) as client:
         agreement = _Agreement(name, pool.fingerprint, pool.fingerprint())
-        client.run(agreement.check)  # now, even if they are at work; and again at each task: workers may join later
-        call = partial(_work_off, agreement, work)
+        try:
+            client.run(agreement.check)  # now, even if they are at work; and at each task again: workers may join later
+        except UserError:
+            raise
+        except Exception as error:  # Dask sends what it can of an error that it met on its way to the check
+            raise UserError(f"{name}: a worker cannot load this project ({error}); {ADVICE}.") from error
         title = f"{pool.title}-{uuid4().hex}"
-        futures = [client.submit(call, key, arguments, key=(title, str(key))) for key, arguments in tasks.items()]
+        futures = [
+            _submit(client, partial(_work_off, agreement, work, key, arguments), (title, str(key)))
+            for key, arguments in tasks.items()
+        ]
         pool.prepare()
         yield _done(futures, name)
 
@@ -95,6 +103,13 @@ async def _reach(address: str) -> None:
     await comm.close()
 
 
+def _submit(client: "Client", call: Callable[[], Any], name: tuple[str, str]) -> Any:
+    """Have a function called by a worker; the scheduler, which may know nothing of this project, gets it as bytes."""
+    import cloudpickle
+
+    return client.submit(lambda packed: cloudpickle.loads(packed)(), cloudpickle.dumps(call), key=name)
+
+
 def _done(futures: list[Any], name: str) -> Iterator[Any]:
     from distributed import KilledWorker, as_completed
     from distributed.client import FutureCancelledError
@@ -139,12 +154,8 @@ def _work_off(
 
 
 def _worker() -> Any:
-    """Return the worker that this is called on, if it is on one."""
-    try:
-        from distributed import get_worker
-    except ImportError:
-        return None
-    try:
-        return get_worker()
-    except ValueError:
-        return None
+    """Return the worker that this is called on, if it is on one: there, Dask is imported."""
+    dask = sys.modules.get("distributed")
+    with suppress(ValueError):
+        return dask and dask.get_worker()
+    return None

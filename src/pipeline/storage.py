@@ -127,7 +127,7 @@ def remedy(config: Study, kind: str) -> str:
     made, variant = kind.split("/", maxsplit=1)[0], config.variant
     stage = MAKERS.get(made, made)
     words = [f"+variant={variant.name}"] if variant and "variant" in SECTIONS[kind] else []
-    words += [word for word in sys.argv[1:] if "=" in word and not word.startswith("+variant=")]
+    words += [word for word in sys.argv[1:] if "=" in word and not word.startswith(("+variant=", "-"))]
     return f"run `{' '.join(['python -m', f'pipeline.{stage}', *words])}`."
 
 
