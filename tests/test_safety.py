@@ -11,9 +11,35 @@ def indented(text, levels=1):
     return "".join("  " * levels + line + "\n" for line in text.splitlines())
 
 
+SWEEP = """# @package _global_
+hydra:
+  sweeper:
+    params:
+      +variant: after_shared
+      +hydra.job_logging.x: 1
+"""
+
+
 FILES = {
     "hydra's callbacks in params.yaml": ("params.yaml", "hydra:\n  callbacks:\n    x:\n" + indented(RUN, 3), "hydra"),
     "hydra's logging in params.yaml": ("params.yaml", "hydra:\n  job_logging:\n" + indented(LOGGING, 2), "hydra"),
+    "hydra's callbacks under a name in disguise": (
+        "params.yaml",
+        '"\\x68ydra":\n  callbacks:\n    x:\n' + indented(RUN, 3),
+        "hydra",
+    ),
+    "a cluster in params.yaml": ("params.yaml", "cluster: tcp://127.0.0.1:8786\n", "cluster"),
+    "a server in params.yaml": ("params.yaml", "tracking:\n  uri: http://127.0.0.1:5000\n", "tracking"),
+    "hydra's logging in the sweep of an experiment": (
+        "conf/experiment/sent.yaml",
+        SWEEP,
+        "+hydra.job_logging.handlers",
+    ),
+    "a cluster in the sweep of an experiment": (
+        "conf/experiment/sent.yaml",
+        "# @package _global_\nhydra:\n  sweeper:\n    params:\n      cluster: tcp://127.0.0.1:8786\n",
+        "cluster",
+    ),
     "allowed packages in params.yaml": ("params.yaml", "packages: [os]\n", "packages"),
     "a variant of the whole configuration": (
         "conf/variant/sent.yaml",
@@ -34,7 +60,7 @@ FILES = {
     "a default that goes elsewhere": (
         "conf/experiment/sent.yaml",
         "# @package _global_\ndefaults:\n  - /variant@hydra.callbacks.x: sent\n",
-        "defaults: /variant@hydra.callbacks.x",
+        "variant@hydra.callbacks.x",
     ),
 }
 
@@ -53,9 +79,10 @@ def test_a_file_that_would_run_code_is_refused(fresh, case):
 
 
 @pytest.mark.slow
-def test_without_the_check_such_a_file_would_run_code(fresh):
+@pytest.mark.parametrize("case", ["hydra's callbacks in params.yaml", "hydra's callbacks under a name in disguise"])
+def test_without_the_check_such_a_file_would_run_code(fresh, case):
     """So that the tests above test something."""
-    name, text, _ = FILES["hydra's callbacks in params.yaml"]
+    name, text, _ = FILES[case]
     path = fresh.root / name
     path.write_text(path.read_text("utf-8") + text, encoding="utf-8")
     command = fresh.root / "src/pipeline/command.py"

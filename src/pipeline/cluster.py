@@ -85,7 +85,7 @@ def _connected(address: str, name: str) -> Iterator["Client"]:
     try:
         asyncio.run(_reach(address))  # a client that could not connect would take ten seconds more to end
         client = Client(address, timeout=PATIENCE)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, TypeError, RuntimeError) as error:  # the latter two of TLS that is not set up
         raise UserError(f"{name}: it cannot be reached ({str(error).rstrip('.')}).") from error
     with client:
         try:

@@ -1,7 +1,8 @@
 """What files of configuration may say: those that others send must not decide which code is run.
 
 conf/config.yaml decides that. Hydra runs what its own section names (callbacks, launchers, loggers), before any value
-could be checked; so no other file may write into that section, or say which packages are allowed.
+could be checked; so no other file may write into that section, or say which packages are allowed, to which cluster
+work is sent, or to which server results.
 """
 
 from collections.abc import Iterator
@@ -12,6 +13,8 @@ from omegaconf import OmegaConf
 
 from pipeline.config import ROOT, UserError
 
+ALONE = ("packages", "cluster", "tracking")  # whose code may run; what is sent code, and results and passwords
+FOREIGN = ("hydra", *ALONE)
 PACKAGE, WHOLE = "# @package", "_global_"  # Hydra's mark of where in the configuration a file's values go
 
 
@@ -33,18 +36,28 @@ def _forbidden(path: Path, parts: tuple[str, ...]) -> Iterator[str]:
     yield from (mark for mark in marks if not whole or mark != f"{PACKAGE} {WHOLE}")
     if parts[1:2] == ("hydra",):
         yield "what Hydra does"
-    if "hydra" in text or "packages" in text or "@" in text.replace(PACKAGE, ""):
-        yield from _forbidden_keys(OmegaConf.to_container(OmegaConf.load(path)), experiment="experiment" in parts)
+    yield from _forbidden_keys(OmegaConf.to_container(OmegaConf.load(path)), experiment=parts[1:2] == ("experiment",))
 
 
 def _forbidden_keys(values: Any, experiment: bool) -> Iterator[str]:
     own = dict(values) if isinstance(values, dict) else {}
-    hydra = own.get("hydra", {})
-    if hydra and not (experiment and list(hydra) == ["sweeper"] and list(hydra["sweeper"]) == ["params"]):
+    hydra = own.pop("hydra", None)
+    swept = _swept(hydra) if experiment else None
+    if hydra is not None and swept is None:
         yield "hydra"
-    if "packages" in own:
-        yield "packages"
-    for choice in own.get("defaults", []):
-        words = " ".join(choice) if isinstance(choice, dict) else str(choice)
-        if "hydra" in words or "@" in words:
-            yield f"defaults: {words}"
+    yield from (name for name in ALONE if name in own)
+    words = [*(swept or ()), *(word for choice in own.get("defaults") or () for word in _words(choice))]
+    yield from (word for word in words if "@" in word or word.lstrip("+~").split("/")[0].split(".")[0] in FOREIGN)
+
+
+def _swept(hydra: Any) -> list[str] | None:
+    """Return the names of what an experiment sweeps, if that is all that it says of Hydra."""
+    sweeper = hydra.get("sweeper") if isinstance(hydra, dict) and list(hydra) == ["sweeper"] else None
+    params = sweeper.get("params") if isinstance(sweeper, dict) and list(sweeper) == ["params"] else None
+    return [str(name) for name in params] if isinstance(params, dict) else None
+
+
+def _words(choice: Any) -> list[str]:
+    """Return what an entry of a list of defaults names, without the word that lets it replace another."""
+    names = [str(name) for name in choice] if isinstance(choice, dict) else [str(choice)]
+    return [name.removeprefix("override ").lstrip("/") for name in names]
