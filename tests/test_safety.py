@@ -30,10 +30,11 @@ FILES = {
     ),
     "a cluster in params.yaml": ("params.yaml", "cluster: tcp://127.0.0.1:8786\n", "cluster"),
     "a server in params.yaml": ("params.yaml", "tracking:\n  uri: http://127.0.0.1:5000\n", "tracking"),
-    "hydra's logging in the sweep of an experiment": (
+    "hydra's logging in the sweep of an experiment": ("conf/experiment/sent.yaml", SWEEP, "+hydra.job_logging.x"),
+    "allowed packages in the sweep of an experiment": (
         "conf/experiment/sent.yaml",
-        SWEEP,
-        "+hydra.job_logging.handlers",
+        "# @package _global_\nhydra:\n  sweeper:\n    params:\n      packages: '[os]'\n",
+        "packages",
     ),
     "a cluster in the sweep of an experiment": (
         "conf/experiment/sent.yaml",
