@@ -46,10 +46,11 @@ class Server:
         self.process: subprocess.Popen | None = None
 
     def start(self) -> None:
-        """Start it, and wait until it answers."""
+        """Start it, and wait until it answers, if it has a page."""
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         self.process = subprocess.Popen(self.words, start_new_session=True, **quiet, **self.options)
-        listening(self.page, self.process)
+        if self.page:
+            listening(self.page, self.process)
 
     def stop(self) -> None:
         """Have it answer no more, although it keeps its connections."""
@@ -106,31 +107,16 @@ def s3_server(folder: Path) -> Server:
     return Server(command, f"http://127.0.0.1:{port}/moto-api/", cwd=folder)
 
 
-class Node:
+class Node(Server):
     """A machine of a cluster: a nanny and its worker, in a process group of their own, that see one folder."""
 
     def __init__(self, name: str, address: str, project, scratch: Path, threads: int = 1) -> None:
-        self.name, self.project = name, project
         place = ["--host", "127.0.0.1", "--dashboard-address", "127.0.0.1:0", "--no-dashboard"]
         place += ["--nworkers", "1", "--nthreads", str(threads), "--memory-limit", "4GiB"]
-        self.words = [sys.executable, "-m", "dask", "worker", address, *place, "--name", name]
-        self.words += ["--local-directory", str(scratch / name)]
-        self.process: subprocess.Popen | None = None
-
-    def start(self) -> None:
-        """Start it; it joins the cluster by and by."""
-        env = {k: v for k, v in os.environ.items() if k not in ELSEWHERE}
-        env |= {"PYTHONPATH": str(self.project.root / "src")}
-        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "start_new_session": True}
-        self.process = subprocess.Popen(self.words, env=env, cwd=self.project.root, **quiet)
-
-    def kill(self) -> None:
-        """End it at once, as a machine that loses its power."""
-        if self.process:
-            with suppress(ProcessLookupError):
-                os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.wait()
-            self.process = None
+        words = [sys.executable, "-m", "dask", "worker", address, *place, "--name", name]
+        words += ["--local-directory", str(scratch / name)]
+        env = {k: v for k, v in os.environ.items() if k not in ELSEWHERE} | {"PYTHONPATH": str(project.root / "src")}
+        super().__init__(words, "", env=env, cwd=project.root)
 
 
 class Cluster:

@@ -153,7 +153,7 @@ def test_workers_turn_from_a_task_that_nobody_waits_for(untrained, cluster):
         assert client.submit(lambda: "free").result(timeout=60) == "free"
 
 
-def test_sweeps_go_through_the_cluster(fresh, project, cluster):
+def test_sweeps_go_through_the_cluster(fresh, cluster):
     sweep = ("+variant=before_unshared,after_unshared", "data.key_step=4")  # two jobs that need the same data
     fresh.stage("sweep", *sweep, "results=local")
     shutil.rmtree(fresh.root / "outputs")
