@@ -29,7 +29,7 @@ def server(database, tmp_path_factory):
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     """A small project with data, and the bytes of a variant trained without tracking."""
-    project = Project(tmp_path_factory.mktemp("project"), SMALL | {"train": SMALL["train"] | {"epochs": 2000}})
+    project = Project(tmp_path_factory.mktemp("project"), SMALL | {"train": SMALL["train"] | {"epochs": 4000}})
     project.stage("dataset")
     project.stage("train", "+variant=after_unshared", "tracking=off")
     return project, project.bytes("models")
@@ -115,7 +115,7 @@ def test_training_goes_on_when_the_server_is_lost(database, tmp_path, trained, w
             server.stop() if what_happens == "answers no more" else server.kill()
             if comes_back:
                 server.start()
-            _, error = process.communicate(timeout=300)
+            _, error = process.communicate(timeout=600)
         assert process.returncode == 0, error
         assert project.bytes("models") == expected
         assert error.count("MLflow was lost") == (0 if comes_back else 1)
