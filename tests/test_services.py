@@ -29,7 +29,7 @@ def server(database, tmp_path_factory):
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     """A small project with data, and the bytes of a variant trained without tracking."""
-    project = Project(tmp_path_factory.mktemp("project"), SMALL | {"train": SMALL["train"] | {"epochs": 4000}})
+    project = Project(tmp_path_factory.mktemp("project"), SMALL | {"train": SMALL["train"] | {"epochs": 2000}})
     project.stage("dataset")
     project.stage("train", "+variant=after_unshared", "tracking=off")
     return project, project.bytes("models")
@@ -65,11 +65,11 @@ print(tracking.ensure(Tracking(uri, None, "eight at once"), values, read_trainin
 """
 
 
-def test_eight_processes_that_log_at_once_lose_no_run_and_no_metric(server, trained):
-    project, _ = trained
-    project.stage("train", "+variant=after_unshared", "tracking=off", "train.epochs=200")
-    (folder,) = project.root.glob("outputs/*/models/after_unshared")
-    words = (sys.executable, "-c", LOG, uri_of(server), str(folder))
+def test_eight_processes_that_log_at_once_lose_no_run_and_no_metric(server, fresh):
+    fresh.change({"train": SMALL["train"] | {"epochs": 200}})
+    fresh.stage("dataset")
+    fresh.stage("train", "+variant=after_unshared", "tracking=off")
+    words = (sys.executable, "-c", LOG, uri_of(server), str(fresh.root / "models/after_unshared"))
     started = [subprocess.Popen([*words, str(n)], stdout=subprocess.PIPE, text=True) for n in range(8)]
     assert [process.communicate(timeout=400)[0] for process in started] == ["2\n"] * 8
     client, runs = runs_on(server, "eight at once")
