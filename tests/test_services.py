@@ -1,5 +1,7 @@
 """On real servers: nothing is lost, whoever dies, and what is not there is told at once."""
 
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -114,7 +116,10 @@ def test_training_goes_on_when_the_server_is_lost(database, tmp_path, trained, w
             wait_for_a_curve(server, process, experiment)
             server.stop() if what_happens == "answers no more" else server.kill()
             if comes_back:
+                time.sleep(6)  # it is missed meanwhile: the curve is sent every two seconds
+                os.killpg(process.pid, signal.SIGSTOP)  # training must not end before a slow machine has it back
                 server.start()
+                os.killpg(process.pid, signal.SIGCONT)
             _, error = process.communicate(timeout=600)
         assert process.returncode == 0, error
         assert project.bytes("models") == expected

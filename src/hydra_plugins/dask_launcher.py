@@ -62,14 +62,15 @@ class DaskLauncher(Launcher):
 
     def _composed(self, number: int, overrides: list[str]) -> DictConfig:
         """Return the configuration of a job, without anything that a worker would take from its own environment."""
+        from pipeline.connection import shared
+
         whole = self._context.config_loader.load_sweep_config(self._config, overrides)
         with open_dict(whole):
             hydra = whole.pop("hydra")
             hydra.job.id, hydra.job.num = str(number), number
             OmegaConf.resolve(whole)
             whole.cluster, whole.workers = None, 1  # it is on a worker already
-            if str(whole.tracking.uri).startswith("sqlite:"):
-                whole.tracking.uri = None  # it would be another machine's; filled in from the files
+            whole.tracking.uri = shared(whole.tracking.uri)
             whole.hydra = hydra
         return whole
 

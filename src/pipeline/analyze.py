@@ -119,8 +119,15 @@ def stage(config: Config) -> None:
         values = storage.values(config, "attention")
         tracking.ensure(config.tracking, values, {seed: trained[seed]}, {seed: result.attended})
 
-    pool = runtime.Pool(config.workers, f"analyze {name}", "seeds", partial(_prepare, config), log)
-    pool = pool._replace(cluster=config.cluster, fingerprint=partial(fingerprint.of, config, "attention", probe))
+    pool = runtime.Pool(
+        config.workers,
+        f"analyze {name}",
+        "seeds",
+        prepare=partial(_prepare, config),
+        received=log,
+        cluster=config.cluster,
+        fingerprint=partial(fingerprint.of, config, "attention", probe),
+    )
     analyzed = runtime.each(work, tasks, pool)
     from pipeline import figures
 

@@ -48,6 +48,11 @@ def tracker_of(settings: Tracking) -> Tracker | None:
     return tracker
 
 
+def shared(uri: str | None) -> str | None:
+    """Return where the workers of a cluster log to: not into a file, of which each machine may have its own."""
+    return None if str(uri).startswith("sqlite:") else uri
+
+
 def attempt(log: Callable[[], object], quiet: bool = False) -> None:
     """Call what logs; results are in files, and no work is given up for want of MLflow.
 

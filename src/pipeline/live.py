@@ -8,7 +8,7 @@ from time import monotonic
 
 from pipeline import tracking
 from pipeline.config import Config, Tracking
-from pipeline.connection import attempt, tracker_of
+from pipeline.connection import attempt, shared, tracker_of
 from pipeline.interrupt import finished_first
 from pipeline.results import Point, TrainedSeed
 from pipeline.tracker import Tracker, Values
@@ -81,9 +81,9 @@ def run_of(settings: Tracking, values: Values, seed: int) -> Iterator[LiveRun]:
 
 
 def of_workers(config: Config) -> Tracking:
-    """Return where worker processes log: on a cluster, not into a file, which other machines may not have."""
-    embedded = str(config.tracking.uri).startswith("sqlite:")
-    return dataclasses.replace(config.tracking, uri=None) if config.cluster and embedded else config.tracking
+    """Return where worker processes log."""
+    there = shared(config.tracking.uri) if config.cluster else config.tracking.uri
+    return dataclasses.replace(config.tracking, uri=there)
 
 
 @contextmanager

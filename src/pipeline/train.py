@@ -132,8 +132,14 @@ def stage(config: Config) -> None:
     variant, values = config.chosen_variant(), storage.values(config, "models")
     split, held_out = dataset.load(config, "train"), dataset.load(config, "validation")
     decided = partial(fingerprint.of, config, "models", split, held_out)
-    pool = runtime.Pool(config.workers, f"train {variant.name}", "seeds", partial(tracking.prepare, config.tracking))
-    pool = pool._replace(cluster=config.cluster, fingerprint=decided)
+    pool = runtime.Pool(
+        config.workers,
+        f"train {variant.name}",
+        "seeds",
+        prepare=partial(tracking.prepare, config.tracking),
+        cluster=config.cluster,
+        fingerprint=decided,
+    )
     files = unfinished.Files[int, TrainedSeed](
         lambda folder, seed, result: write_training(folder, {seed: result}, split.sha256, config.score),
         lambda folder, seed: read_training(folder)[seed],
