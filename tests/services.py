@@ -122,7 +122,7 @@ class Node(Server):
 class Cluster:
     """A Dask scheduler and its nodes."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **environment: str) -> None:
         self.folder, port = folder, free_port()
         self.address, self.nodes = f"tcp://127.0.0.1:{port}", []
         page = free_port()
@@ -131,7 +131,7 @@ class Cluster:
         blind = folder / "blind"  # where it finds none of this project, which is at home on the workers
         blind.mkdir()
         (blind / "pipeline.py").write_text("raise ImportError", encoding="utf-8")
-        env = {**os.environ, "PYTHONPATH": str(blind)}
+        env = {**os.environ, "PYTHONPATH": str(blind), **environment}
         self.scheduler = Server(words, f"http://127.0.0.1:{page}/health", cwd=folder, env=env)
         self.environment = {"DASK_SCHEDULER_ADDRESS": self.address}
 

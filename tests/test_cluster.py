@@ -17,8 +17,8 @@ TRAIN = ("train", "+variant=after_unshared")
 
 
 @pytest.fixture
-def cluster(tmp_path):
-    made = Cluster(tmp_path)
+def cluster(tmp_path, request):
+    made = Cluster(tmp_path, **getattr(request, "param", {}))
     made.scheduler.start()
     yield made
     made.kill()
@@ -117,6 +117,23 @@ def test_a_node_that_dies_in_mid_study_changes_nothing(trained, untrained, clust
         assert len(runs) > len(SEEDS)  # that of the seed which the node was at
     finally:
         server.kill()
+
+
+@pytest.mark.parametrize("cluster", [{"DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": "20s"}], indirect=True)
+def test_a_node_that_falls_silent(trained, untrained, cluster):
+    """It keeps its connections, so that Dask waits for it for a while; its tasks are then given to the other."""
+    cluster.join("a", untrained)
+    cluster.join("b", untrained).stop()
+    error = untrained.stage(*TRAIN, "tracking=off", env=cluster.environment).stderr
+    told = [line for line in error.splitlines() if "does not answer" in line]
+    assert len(told) == 1
+    assert told[0].startswith(f"cluster is {cluster.address}: its worker tcp://127.0.0.1:")
+    assert untrained.bytes("models") == trained[1]
+
+
+def test_nodes_that_all_fall_silent(untrained, cluster):
+    cluster.join("a", untrained).stop()
+    assert refusal(untrained, cluster).startswith(f"error: cluster is {cluster.address}: none of its workers answers;")
 
 
 def test_a_driver_that_dies_finishes_what_is_left_when_started_again(trained, untrained, cluster):

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 Key = TypeVar("Key", bound=Hashable)
 Result = TypeVar("Result")
 PATIENCE = 4  # seconds for a cluster to answer, and again for it to have a worker
+LISTENING = 6  # seconds for its workers to be checked
 ADVICE = "start its workers in this project's environment and folder (docs/scale.md)"
 
 
@@ -40,12 +41,7 @@ def results(
     name = f"cluster is {pool.cluster}"
     with _connected(str(pool.cluster), name) as client:
         agreement = _Agreement(name, pool.fingerprint, pool.fingerprint())
-        try:
-            client.run(agreement.check)  # now, even if they are at work; and at each task again: workers may join later
-        except UserError:
-            raise
-        except Exception as error:  # Dask sends what it can of an error that it met on its way to the check
-            raise UserError(f"{name}: a worker cannot load this project ({error}); {ADVICE}.") from error
+        client.sync(_check_all, client, agreement)
         title = f"{pool.title}-{uuid4().hex}"
         futures = [
             _submit(client, partial(_work_off, agreement, work, key, arguments), (title, str(key)))
@@ -101,6 +97,28 @@ async def _reach(address: str) -> None:
 
     comm = await connect(address, timeout=PATIENCE, **Security().get_connection_args("client"))
     await comm.close()
+
+
+async def _check_all(client: "Client", agreement: "_Agreement") -> None:
+    """Raise a `UserError` if a worker would give other results, or none answers; say which do not.
+
+    Now, even if they are at work, and at each task again: workers may join later.
+    """
+    workers: Any = await client.nthreads()  # awaitable, like all methods of a client, in its event loop
+    checks = [asyncio.wait_for(client.run(agreement.check, workers=[worker]), LISTENING) for worker in workers]
+    answers = dict(zip(workers, await asyncio.gather(*checks, return_exceptions=True), strict=True))
+    silent = [worker for worker, answer in answers.items() if isinstance(answer, OSError)]  # TimeoutError is one
+    if len(silent) == len(workers):
+        raise UserError(f"{agreement.name}: none of its workers answers; {ADVICE}.")
+    for worker, answer in answers.items():
+        if isinstance(answer, UserError):
+            raise answer
+        if isinstance(answer, Exception) and worker not in silent:
+            # Dask sends what it can of an error that it met on its way to the check.
+            raise UserError(f"{agreement.name}: a worker cannot load this project ({answer}); {ADVICE}.") from answer
+    for worker in silent:
+        fate = "what it is given waits until Dask gives it up"
+        print(f"{agreement.name}: its worker {worker} does not answer; {fate}.", file=sys.stderr)
 
 
 def _submit(client: "Client", call: Callable[[], Any], name: tuple[str, str]) -> Any:
