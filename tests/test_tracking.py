@@ -160,6 +160,22 @@ def test_a_lost_store_is_filled_in_again_from_the_files_and_served(study):
 
 
 @pytest.mark.parametrize(
+    ("uri", "told"),
+    [
+        (
+            "http://u:secret@127.0.0.1:1",
+            "http://u:***@127.0.0.1:1: MLflow cannot use it ([Errno 111] Connection refused)",
+        ),
+        ("mysql+pymysql://u:secret@127.0.0.1/x", "mysql+pymysql://u:***@127.0.0.1/x: that takes pymysql, which is not"),
+    ],
+)
+def test_where_mlflow_cannot_log_is_told_without_the_password(project, uri, told):
+    error = project.stage("train", "+variant=after_unshared", f"tracking.uri='{uri}'", code=1).stderr
+    assert error.startswith(f"error: tracking.uri is {told}")
+    assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
     ("number", "to_group", "workers"),
     [(signal.SIGINT, True, 2), (signal.SIGTERM, False, 1), (signal.SIGKILL, True, 2)],
 )

@@ -1,6 +1,7 @@
 """How MLflow is reached, and what becomes of logging when it is lost."""
 
 import os
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from pipeline.tracker import Tracker
 SETTINGS = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "4",  # seconds; it would try for four minutes
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",  # what it does not get is filled in from the files later
+    "PGCONNECT_TIMEOUT": "4",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
 
@@ -40,12 +42,31 @@ def tracker_of(settings: Tracking) -> Tracker | None:
     with runtime.importing():
         from mlflow.store.tracking import sqlalchemy_store  # noqa: F401 (MLflow would, when first used)
 
+    name = f"tracking.uri is {without_password(settings.uri)}"
     try:
+        _reach_database(settings.uri)
         tracker = Tracker(settings)
         tracker.close_left_open()  # what ended processes left
+    except ImportError as error:
+        advice = "'attention-pipeline[server]' has what postgresql+psycopg2:// takes"
+        raise UserError(f"{name}: that takes {error.name}, which is not installed; {advice}.") from error
     except _errors() as error:
-        raise UserError(f"tracking.uri is {settings.uri}: MLflow cannot use it ({_reason(error)}).") from error
+        _loss.reason = _reason(error)
+        raise UserError(f"{name}: MLflow cannot use it ({_loss.reason}).") from error
     return tracker
+
+
+def _reach_database(uri: str) -> None:
+    """Connect to a database server once: MLflow would try for minutes, and print each time that it could not."""
+    from sqlalchemy import NullPool, create_engine
+
+    if uri.startswith(("postgresql", "mysql", "mssql")):
+        create_engine(uri, poolclass=NullPool).connect().close()
+
+
+def without_password(text: str) -> str:
+    """Return a text in which no address tells a password."""
+    return re.sub(r"(?<=://)([^\s/:@]*):[^\s/@]*@", r"\1:***@", text)
 
 
 def shared(uri: str | None) -> str | None:
@@ -86,4 +107,9 @@ def _errors() -> tuple[type[Exception], ...]:
 
 
 def _reason(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:300].rstrip(". ")
+    """Return in one line why MLflow does not work: what the system said of a connection, or what MLflow says."""
+    first: BaseException = error
+    while cause := first.__cause__ or first.__context__:
+        first = cause
+    told = first if isinstance(first, OSError) else error
+    return without_password((str(told).splitlines() or [type(told).__name__])[0])[:300].rstrip(". ")

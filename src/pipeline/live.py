@@ -92,9 +92,13 @@ def none_left_open(settings: Tracking) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        if tracker := tracker_of(settings):
-            attempt(tracker.close_left_open, quiet=True)
+        attempt(partial(_close_left_open, settings), quiet=True)
         raise
+
+
+def _close_left_open(settings: Tracking) -> None:
+    if tracker := tracker_of(settings):
+        tracker.close_left_open()
 
 
 def close_abandoned(config: Config, values: Values) -> None:

@@ -11,7 +11,7 @@ from pipeline import storage, tracking
 from pipeline.choices import digest
 from pipeline.command import command
 from pipeline.config import ROOT, Config, UserError
-from pipeline.connection import tracker_of, why_lost
+from pipeline.connection import tracker_of, why_lost, without_password
 from pipeline.results import read_attention, read_training
 from pipeline.tracker import Values
 
@@ -46,8 +46,8 @@ def _found(pattern: str) -> Iterator[tuple[Values, Path]]:
 
 def serve(store: str, port: int) -> NoReturn:
     """Become MLflow's server of a store, on 127.0.0.1."""
-    words = ["--backend-store-uri", store, "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    words += ["--uvicorn-opts", "--log-level warning"]
+    words = ["--host", "127.0.0.1", "--port", str(port), "--workers", "1", "--uvicorn-opts", "--log-level warning"]
+    os.environ["MLFLOW_BACKEND_STORE_URI"] = store  # a command could be read by others, with a database's password
     os.execv(sys.executable, [sys.executable, "-m", "mlflow", "server", *words])
 
 
@@ -58,9 +58,9 @@ def stage(config: Config) -> None:
         raise UserError("tracking is off: there are no runs to show; leave out tracking=off.")
     print(f"{fill(config)} runs added from the result files.")
     if why_lost():
-        raise UserError(f"tracking.uri is {config.tracking.uri}: MLflow was lost ({why_lost()}).")
+        raise UserError(f"tracking.uri is {without_password(tracker.uri)}: MLflow was lost ({why_lost()}).")
     if tracker.uri.startswith("http"):
-        print(f"MLflow UI: {tracker.uri}")
+        print(f"MLflow UI: {without_password(tracker.uri)}")
         return
     print(f"MLflow UI: http://127.0.0.1:{config.port} (Ctrl-C ends it)", flush=True)
     serve(tracker.uri, config.port)
