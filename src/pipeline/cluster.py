@@ -5,6 +5,7 @@ Results are those of this machine's own cores, to the byte: a worker that would 
 
 import asyncio
 import logging
+import os
 import sys
 from asyncio import CancelledError
 from collections.abc import Callable, Hashable, Iterator, Mapping
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 Key = TypeVar("Key", bound=Hashable)
 Result = TypeVar("Result")
 PATIENCE = 4  # seconds for a cluster to answer, and again for it to have a worker
-LISTENING = 6  # seconds for its workers to be checked
+LISTENING = 6  # seconds for its workers to answer
 ADVICE = "start its workers in this project's environment and folder (docs/scale.md)"
 
 
@@ -41,7 +42,13 @@ def results(
     name = f"cluster is {pool.cluster}"
     with _connected(str(pool.cluster), name) as client:
         agreement = _Agreement(name, pool.fingerprint, pool.fingerprint())
-        client.sync(_check_all, client, agreement)
+        there = client.sync(_answering, client, name)
+        try:
+            client.run(agreement.check, workers=there)  # now, even at work; and at each task: workers may join later
+        except UserError:
+            raise
+        except Exception as error:  # Dask sends what it can of an error that it met on its way to the check
+            raise UserError(f"{name}: a worker cannot load this project ({error}); {ADVICE}.") from error
         title = f"{pool.title}-{uuid4().hex}"
         futures = [
             _submit(client, partial(_work_off, agreement, work, key, arguments), (title, str(key)))
@@ -99,26 +106,18 @@ async def _reach(address: str) -> None:
     await comm.close()
 
 
-async def _check_all(client: "Client", agreement: "_Agreement") -> None:
-    """Raise a `UserError` if a worker would give other results, or none answers; say which do not.
-
-    Now, even if they are at work, and at each task again: workers may join later.
-    """
+async def _answering(client: "Client", name: str) -> list[str]:
+    """Return the addresses of the workers that answer, and say which do not; a `UserError` if none does."""
     workers: Any = await client.nthreads()  # awaitable, like all methods of a client, in its event loop
-    checks = [asyncio.wait_for(client.run(agreement.check, workers=[worker]), LISTENING) for worker in workers]
-    answers = dict(zip(workers, await asyncio.gather(*checks, return_exceptions=True), strict=True))
-    silent = [worker for worker, answer in answers.items() if isinstance(answer, OSError)]  # TimeoutError is one
+    calls = [asyncio.wait_for(client.run(os.getpid, workers=[worker]), LISTENING) for worker in workers]
+    answers = dict(zip(workers, await asyncio.gather(*calls, return_exceptions=True), strict=True))
+    silent = [worker for worker, answer in answers.items() if isinstance(answer, BaseException)]
     if len(silent) == len(workers):
-        raise UserError(f"{agreement.name}: none of its workers answers; {ADVICE}.")
-    for worker, answer in answers.items():
-        if isinstance(answer, UserError):
-            raise answer
-        if isinstance(answer, Exception) and worker not in silent:
-            # Dask sends what it can of an error that it met on its way to the check.
-            raise UserError(f"{agreement.name}: a worker cannot load this project ({answer}); {ADVICE}.") from answer
+        raise UserError(f"{name}: none of its workers answers; {ADVICE}.")
     for worker in silent:
         fate = "what it is given waits until Dask gives it up"
-        print(f"{agreement.name}: its worker {worker} does not answer; {fate}.", file=sys.stderr)
+        print(f"{name}: its worker {worker} does not answer; {fate}.", file=sys.stderr)
+    return [worker for worker in workers if worker not in silent]
 
 
 def _submit(client: "Client", call: Callable[[], Any], name: tuple[str, str]) -> Any:
