@@ -110,14 +110,14 @@ async def _answering(client: "Client", name: str) -> list[str]:
     """Return the addresses of the workers that answer, and say which do not; a `UserError` if none does."""
     workers: Any = await client.nthreads()  # awaitable, like all methods of a client, in its event loop
     calls = [asyncio.wait_for(client.run(os.getpid, workers=[worker]), LISTENING) for worker in workers]
-    answers = dict(zip(workers, await asyncio.gather(*calls, return_exceptions=True), strict=True))
-    silent = [worker for worker, answer in answers.items() if isinstance(answer, BaseException)]
-    if len(silent) == len(workers):
+    answers = zip(workers, await asyncio.gather(*calls, return_exceptions=True), strict=True)
+    there = [worker for worker, answer in answers if not isinstance(answer, BaseException)]
+    if not there:
         raise UserError(f"{name}: none of its workers answers; {ADVICE}.")
-    for worker in silent:
+    for worker in (worker for worker in workers if worker not in there):
         fate = "what it is given waits until Dask gives it up"
         print(f"{name}: its worker {worker} does not answer; {fate}.", file=sys.stderr)
-    return [worker for worker in workers if worker not in silent]
+    return there
 
 
 def _submit(client: "Client", call: Callable[[], Any], name: tuple[str, str]) -> Any:

@@ -16,7 +16,7 @@ from pipeline.tracker import Tracker
 SETTINGS = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "4",  # seconds; it would try for four minutes
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",  # what it does not get is filled in from the files later
-    "PGCONNECT_TIMEOUT": "4",
+    "PGCONNECT_TIMEOUT": "4",  # seconds
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
 
@@ -42,26 +42,30 @@ def tracker_of(settings: Tracking) -> Tracker | None:
     with runtime.importing():
         from mlflow.store.tracking import sqlalchemy_store  # noqa: F401 (MLflow would, when first used)
 
-    name = f"tracking.uri is {without_password(settings.uri)}"
     try:
         _reach_database(settings.uri)
         tracker = Tracker(settings)
         tracker.close_left_open()  # what ended processes left
     except ImportError as error:
         advice = "'attention-pipeline[server]' has what postgresql+psycopg2:// takes"
-        raise UserError(f"{name}: that takes {error.name}, which is not installed; {advice}.") from error
+        raise UserError(f"{named(settings)}: that takes {error.name}, which is not installed; {advice}.") from error
     except _errors() as error:
         _loss.reason = _reason(error)
-        raise UserError(f"{name}: MLflow cannot use it ({_loss.reason}).") from error
+        raise UserError(f"{named(settings)}: MLflow cannot use it ({_loss.reason}).") from error
     return tracker
 
 
 def _reach_database(uri: str) -> None:
-    """Connect to a database server once: MLflow would try for minutes, and print each time that it could not."""
+    """Connect to a database server once: MLflow would try for 100 seconds, and print each time that it could not."""
     from sqlalchemy import NullPool, create_engine
 
     if uri.startswith(("postgresql", "mysql", "mssql")):
         create_engine(uri, poolclass=NullPool).connect().close()
+
+
+def named(settings: Tracking) -> str:
+    """Return the beginning of a sentence about where MLflow logs to: the parameter and its value."""
+    return f"tracking.uri is {without_password(str(settings.uri))}"
 
 
 def without_password(text: str) -> str:

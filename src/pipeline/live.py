@@ -1,7 +1,7 @@
 """Runs that MLflow shows while their seeds train, and what becomes of them when training ends otherwise than well."""
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from functools import partial
 from time import monotonic
@@ -96,13 +96,13 @@ def none_left_open(settings: Tracking) -> Iterator[None]:
         raise
 
 
-def _close_left_open(settings: Tracking) -> None:
+def _close_left_open(settings: Tracking, done: Collection[str] = ()) -> None:
     if tracker := tracker_of(settings):
-        tracker.close_left_open()
+        tracker.close_left_open(done)
 
 
 def close_abandoned(config: Config, values: Values) -> None:
     """Mark runs as KILLED whose worker on a cluster is gone, now that the seeds they are of have their results."""
-    if config.cluster and (tracker := tracker_of(config.tracking)):
+    if config.cluster:
         hashes = {tracking.config_hash(values, seed) for seed in config.seeds}
-        attempt(partial(tracker.close_left_open, hashes), quiet=True)
+        attempt(partial(_close_left_open, config.tracking, hashes), quiet=True)

@@ -11,7 +11,7 @@ from pipeline import storage, tracking
 from pipeline.choices import digest
 from pipeline.command import command
 from pipeline.config import ROOT, Config, UserError
-from pipeline.connection import tracker_of, why_lost, without_password
+from pipeline.connection import named, tracker_of, why_lost, without_password
 from pipeline.results import read_attention, read_training
 from pipeline.tracker import Values
 
@@ -58,7 +58,7 @@ def stage(config: Config) -> None:
         raise UserError("tracking is off: there are no runs to show; leave out tracking=off.")
     print(f"{fill(config)} runs added from the result files.")
     if why_lost():
-        raise UserError(f"tracking.uri is {without_password(tracker.uri)}: MLflow was lost ({why_lost()}).")
+        raise UserError(f"{named(config.tracking)}: MLflow was lost ({why_lost()}).")
     if tracker.uri.startswith("http"):
         print(f"MLflow UI: {without_password(tracker.uri)}")
         return
