@@ -27,8 +27,9 @@ def ours(placement, x, y):
     import keras
     import numpy as np
 
-    from pipeline import batches, models, runtime, steps
-    from pipeline.config import Data, Model, Train, Variant
+    from pipeline.execution import worker_pool
+    from pipeline.models import batches, build, compiled_training
+    from pipeline.settings.schema import Data, Model, Train, Variant
 
     class Memory:
         """Samples in memory, in the place of a `dataset.Split`."""
@@ -39,13 +40,13 @@ def ours(placement, x, y):
         def rows(self, name, start=0, stop=None):
             return {"x": x, "y": y[:, 0]}[name][: self.samples][start:stop]
 
-    runtime.import_tensorflow()
+    worker_pool.import_tensorflow()
     data, settings = Data(len(x), 0.1, STEPS, FEATURES, KEY, "zero_one", 0), Train(1, BATCH, 0.001, 64, 64)
     variant = Variant(placement, "unshared")
-    model = models.build(data, Model(UNITS, "lstm"), variant, np.random.SeedSequence(0)).classifier
+    model = build.build(data, Model(UNITS, "lstm"), variant, np.random.SeedSequence(0)).classifier
     optimizer = keras.optimizers.Adam(0.001)
     optimizer.build(model.trainable_variables)
-    train_group = steps.training_steps(model, optimizer)
+    train_group = compiled_training.training_steps(model, optimizer)
 
     def epoch(count):
         for group in batches.groups(Memory(count), settings, np.random.default_rng(0)):

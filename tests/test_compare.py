@@ -6,24 +6,14 @@ import re
 import numpy as np
 import pytest
 
-from pipeline import effects, markdown, metrics, page, report, tables
-from pipeline.config import (
-    Compare,
-    Controls,
-    Data,
-    Explain,
-    Model,
-    Probe,
-    Study,
-    Thresholds,
-    Train,
-    UserError,
-    Variant,
-)
-from pipeline.evidence import NULL_KEY, UNIFORM, UNTRAINED, ControlRun, ExplainedSeed
-from pipeline.results import AttendedSeed, Snapshots, TrainedSeed
-from pipeline.tables import Tables, VariantResult
-from pipeline.verdicts import CORRECT, DIFFUSE, LATE, NOT_LEARNED, SILENT, UNJUDGED, VERDICTS, verdict
+from pipeline.measures import attention_measures
+from pipeline.report import effects, html_page, markdown_tables, render, tables
+from pipeline.report.tables import Tables, VariantResult
+from pipeline.report.verdicts import CORRECT, DIFFUSE, LATE, NOT_LEARNED, SILENT, UNJUDGED, VERDICTS, verdict
+from pipeline.results.evidence_files import NULL_KEY, UNIFORM, UNTRAINED, ControlRun, ExplainedSeed
+from pipeline.results.stage_files import AttendedSeed, Snapshots, TrainedSeed
+from pipeline.settings.errors import UserError
+from pipeline.settings.schema import Compare, Controls, Data, Explain, Model, Probe, Study, Thresholds, Train, Variant
 
 LIMITS = Thresholds(0.95, 2.0, 0.95, 0.5, 0.9)
 COMPARE = Compare(0.95, 500, 0, LIMITS)
@@ -131,8 +121,8 @@ def test_of_variants_in_the_same_cell_the_first_is_compared():
 def test_without_all_four_combinations_nothing_is_said_of_effects():
     made = runs({cell: values for cell, values in CELLS.items() if cell != ("after", "shared")})
     assert effects.effect_rows(made, COMPARE) == []
-    assert report.answer(made, [], COMPARE).startswith("Of 15 runs 15 learned the task")
-    assert "paired" not in report.answer(made, [], COMPARE)
+    assert render.answer(made, [], COMPARE).startswith("Of 15 runs 15 learned the task")
+    assert "paired" not in render.answer(made, [], COMPARE)
 
 
 @pytest.mark.parametrize(
@@ -149,7 +139,7 @@ def test_what_cannot_be_compared_is_named(rows, sentence):
 
 def answer(cells):
     made = runs(cells)
-    return report.answer(made, effects.effect_rows(made, COMPARE), COMPARE)
+    return render.answer(made, effects.effect_rows(made, COMPARE), COMPARE)
 
 
 def test_the_answer_follows_the_numbers():
@@ -169,11 +159,11 @@ def test_the_share_of_correct_runs_is_over_seeds():
             run["verdict"] = LATE
         if run["seed"] == 3:
             run["verdict"] = NOT_LEARNED
-    said = report.answer(made, effects.effect_rows(made, COMPARE), COMPARE)
+    said = render.answer(made, effects.effect_rows(made, COMPARE), COMPARE)
     assert "Of 20 runs 16 learned the task, and in 12 of these (75% of them, 95% interval 25% to 100%)" in said
     for run in made:
         run["verdict"] = NOT_LEARNED
-    said = report.answer(made, effects.effect_rows(made, COMPARE), COMPARE)
+    said = render.answer(made, effects.effect_rows(made, COMPARE), COMPARE)
     assert "Of 20 runs 0 learned the task, and in 0 of these the attention vector" in said
 
 
@@ -184,7 +174,7 @@ def test_many_seeds_all_one_way_are_told_from_chance():
 
 def test_the_verdict_table_shows_failures():
     row = {"variant": "x", "seeds": 4, **dict.fromkeys(VERDICTS, 0), CORRECT: 3, SILENT: 1}
-    table = markdown.verdicts_table([row])
+    table = markdown_tables.verdicts_table([row])
     assert "| x | 3 of 4 | 0 of 4 | 0 of 4 | 1 of 4 | 0 of 4 |" in table
 
 
@@ -197,7 +187,8 @@ def test_doubling_the_probe_samples_by_repetition_changes_no_interval():
     def measured(times):
         doubled = {
             cell: [
-                metrics.summarize(np.tile(a, (times, 1)), np.tile(mask, (times, 1)), np.tile(y, times)) for a in seeds
+                attention_measures.summarize(np.tile(a, (times, 1)), np.tile(mask, (times, 1)), np.tile(y, times))
+                for a in seeds
             ]
             for cell, seeds in probes.items()
         }
@@ -248,9 +239,9 @@ def test_when_the_key_is_found(vectors, masses, found):
 def test_a_task_never_learned_has_no_time_at_which_it_was():
     rows = tables.learning_rows([result([AT_KEY], [0.7], [(1, 0.7, 0.5)])], LIMITS)
     assert np.isnan(rows[0]["learned_at"])
-    assert "never, in 1 seeds" in markdown.learning_table(rows)
+    assert "never, in 1 seeds" in markdown_tables.learning_table(rows)
     more = [*rows, {"variant": "after_shared", "seed": 4, "learned_at": 8.0, "found_at": 6.0}]
-    assert "| after_shared | 8 (8 to 8), in 1 of 2 seeds | 3 (0 to 6) |" in markdown.learning_table(more)
+    assert "| after_shared | 8 (8 to 8), in 1 of 2 seeds | 3 (0 to 6) |" in markdown_tables.learning_table(more)
 
 
 def control(name, variant, accuracies, mass=0.25):
@@ -290,8 +281,8 @@ def rendered(uniform=(1.0, 0.99), null=(0.5, 0.51), coding="zero_one", seeds=2):
         Controls([0, 1], 80, 10),
         COMPARE,
     )
-    study = Study(["after_shared"], [0, 1], data, *settings, report.TASK | {"name": "planted_key"})
-    return report.render(study, all_tables, result([AT_KEY], [0.7]))
+    study = Study(["after_shared"], [0, 1], data, *settings, render.TASK | {"name": "planted_key"})
+    return render.render(study, all_tables, result([AT_KEY], [0.7]))
 
 
 @pytest.mark.parametrize(
@@ -331,7 +322,7 @@ def test_the_page_holds_the_images_and_leads_nowhere(tmp_path):
     (tmp_path / "figures").mkdir()
     (tmp_path / "figures/a.png").write_bytes(b"not a picture")
     text = "# Does it?\n\n![a](figures/a.png)\n\n[runs.csv](runs.csv) says *so*: a < b\n\n| x |\n| --- |\n| 1 |\n"
-    made = page.with_note(page.html(text, tmp_path), "A note.")
+    made = html_page.with_note(html_page.html(text, tmp_path), "A note.")
     assert f"data:image/png;base64,{base64.b64encode(b'not a picture').decode()}" in made
     assert "<title>Does it?</title>" in made
     assert "<td>1</td>" in made

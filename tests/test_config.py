@@ -6,8 +6,9 @@ import resource
 import numpy as np
 import pytest
 
-from pipeline.config import UserError, names_in
-from pipeline.weights import check_sums
+from pipeline.models.build import check_sums
+from pipeline.settings.errors import UserError
+from pipeline.settings.project import names_in
 
 pytestmark = pytest.mark.slow
 VARIANTS = "after_shared, after_unshared, bahdanau, before_shared, before_unshared, dense, luong, multi_head, none"
@@ -104,7 +105,7 @@ def test_a_damaged_data_file_is_named(fresh, damage):
     else:
         path.unlink()
     error = fresh.stage("train", "+variant=after_shared", code=1).stderr
-    assert "data/train/x.npy is not a whole array of float32 (720, 6, 2): run `python -m pipeline.dataset`." in error
+    assert "data/train/x.npy is not a complete array of float32 (720, 6, 2): run `python -m pipeline.dataset`." in error
 
 
 def test_data_made_with_other_values_is_refused(fresh):

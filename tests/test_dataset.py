@@ -3,14 +3,15 @@
 import numpy as np
 import pytest
 
-from pipeline import dataset, sampling, tasks
-from pipeline.choices import load_task
-from pipeline.config import Data
+from pipeline.results import splits
+from pipeline.settings.schema import Data
+from pipeline.settings.study import load_task
+from pipeline.tasks import generators, lookup
 
-PLANTED = sampling.draw_of(load_task("planted_key"))
+PLANTED = lookup.draw_of(load_task("planted_key"))
 
 
-def draw(samples, data, seed=0, task=tasks.planted_key):
+def draw(samples, data, seed=0, task=generators.planted_key):
     background, labels = (np.random.default_rng(child) for child in np.random.SeedSequence(seed).spawn(2))
     return task(background, labels, samples, data)
 
@@ -26,7 +27,7 @@ def test_coded_as_plus_and_minus_one_only_the_key_differs():
 
 def test_the_null_key_looks_like_a_key_and_tells_nothing():
     data = Data(20_000, 0.1, 8, 2, 5, "zero_one", 0)
-    x, y, mask = draw(20_000, data, task=tasks.null_key)
+    x, y, mask = draw(20_000, data, task=generators.null_key)
     planted_x, planted_y, planted_mask = draw(20_000, data)
     np.testing.assert_array_equal(x, planted_x)
     np.testing.assert_array_equal(mask, planted_mask)
@@ -54,20 +55,20 @@ def test_the_label_is_planted_at_the_key_step_and_nowhere_else():
 
 def test_written_in_chunks_the_data_is_the_same(tmp_path, monkeypatch):
     data, stream = Data(1000, 0.1, 4, 3, 1, "zero_one", 0), np.random.SeedSequence(9)
-    dataset.write(tmp_path, range(1000), data, stream, PLANTED)
+    splits.write(tmp_path, range(1000), data, stream, PLANTED)
     x, y, mask = (np.load(tmp_path / f"{name}.npy") for name in ("x", "y", "mask"))
     for whole, read in zip(draw(1000, data, 9), (x, y, mask), strict=True):
         np.testing.assert_array_equal(read, whole)
-    split = dataset.Split(tmp_path, 1000)
+    split = splits.Split(tmp_path, 1000)
     np.testing.assert_array_equal(split.rows("x", 10, 13), x[10:13])
     np.testing.assert_array_equal(split.rows("y"), y)
-    monkeypatch.setattr(dataset, "CHUNK", 64)
+    monkeypatch.setattr(splits, "CHUNK", 64)
     (tmp_path / "small").mkdir()
-    dataset.write(tmp_path / "small", range(1000), data, np.random.SeedSequence(9), PLANTED)
+    splits.write(tmp_path / "small", range(1000), data, np.random.SeedSequence(9), PLANTED)
     np.testing.assert_array_equal(np.load(tmp_path / "small/x.npy"), x)
-    other = dataset.Split(tmp_path / "small", 1000)
+    other = splits.Split(tmp_path / "small", 1000)
     assert len(split.sha256) == 64
-    dataset.write(tmp_path / "small", range(1000), data, np.random.SeedSequence(8), PLANTED)
+    splits.write(tmp_path / "small", range(1000), data, np.random.SeedSequence(8), PLANTED)
     assert other.sha256 != split.sha256
 
 
@@ -75,7 +76,7 @@ def test_written_in_chunks_the_data_is_the_same(tmp_path, monkeypatch):
 def test_splits_are_independent_and_the_seed_decides_them(fresh):
     fresh.stage("dataset")
     first = fresh.bytes("data")
-    x = {name: np.load(fresh.root / f"data/{name}/x.npy") for name in dataset.SPLITS}
+    x = {name: np.load(fresh.root / f"data/{name}/x.npy") for name in splits.SPLITS}
     assert {name: len(array) for name, array in x.items()} == {"train": 720, "validation": 80, "probe": 40}
     noise = {name: np.delete(array, 3, axis=1).ravel() for name, array in x.items()}
     assert not np.isin(noise["validation"], noise["train"]).any()

@@ -1,86 +1,80 @@
-"""What is written down agrees with what is there."""
+"""The documents agree with what is there: numbers, links, commands and names."""
 
-import ast
 import re
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 import yaml
 
-from pipeline import markdown, published, report
-from pipeline.config import Compare
-from pipeline.formats import read_rows
+from pipeline.report import markdown_tables, published, render, terminal
+from pipeline.results.file_formats import read_csv, read_rows
+from pipeline.settings.schema import Compare
 
 ROOT = Path(__file__).resolve().parents[1]
-SOURCE = ROOT / "src/pipeline"
-# They refuse values, show results, track them or carry them, and never make them: a change to them reruns nothing.
-WITHOUT_RESULTS = {"command", "interrupt", "provenance", "ranges", "safety", "terminal", "ui"}
-WITHOUT_RESULTS |= {"cluster", "connection", "live", "tracker", "tracking"}
-
-DRAWING = {"dataset", "controls"}  # the stages that draw samples, by generators that conf/task/ names
+DOCUMENTS = ["README.md", "CONTRIBUTING.md", *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md")))]
+FENCED = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
 
 
-def imports(module):
-    """Return the modules of the package that a module names in an import statement, wherever it stands."""
-    found = set()
-    for node in ast.walk(ast.parse((SOURCE / f"{module}.py").read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom) and node.module == "pipeline":
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("pipeline."):
-            found.add(node.module.removeprefix("pipeline."))
-    return found - WITHOUT_RESULTS
-
-
-def all_imports(module):
-    found, new = set(), {module}
-    while new:
-        found |= new
-        new = set().union(*(imports(name) for name in new)) - found
-    return found | {"__init__"}
-
-
-@pytest.mark.parametrize("stage", ["dataset", "train", "analyze", "controls", "compare"])
-def test_each_stage_depends_on_the_modules_that_make_its_results(stage):
-    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
-    named = {Path(dep).name for dep in stages[stage]["deps"] if dep.startswith("src/")}
-    modules = all_imports(stage) | (all_imports("own_data") if stage in DRAWING else set())
-    templates = {path.name for path in SOURCE.glob("*.j2") if path.name.split(".")[0] in modules}
-    assert named == {f"{module}.py" for module in modules} | templates
-
-
-def test_each_module_is_one_purpose_and_no_larger():
-    for path in SOURCE.glob("*.py"):
-        assert len(path.read_text(encoding="utf-8").splitlines()) <= 200, path
+def read(name):
+    return (ROOT / name).read_text(encoding="utf-8")
 
 
 def table(name):
     return read_rows(ROOT / "comparison" / name)
 
 
-def test_the_readme_states_the_numbers_of_the_comparison():
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
-    settings = Compare(**params["compare"])
+def settings():
+    return yaml.safe_load(read("params.yaml"))
+
+
+def test_the_findings_state_the_numbers_of_the_comparison():
     runs, summary = table("runs.csv"), table("summary.csv")
     for expected in (
-        markdown.results_table(summary),
-        markdown.peaks_table(runs, params["data"]["key_step"]),
+        markdown_tables.results_table(summary),
+        markdown_tables.peaks_table(runs, settings()["data"]["key_step"]),
         published.published_table(summary),
         published.one_feature_table(table("controls.csv")),
-        markdown.verdicts_table(summary),
-        markdown.controls_table(table("controls.csv")),
-        markdown.learning_table(table("learning.csv")),
-        report.answer(runs, table("effects.csv"), settings),
+        markdown_tables.verdicts_table(summary),
+        markdown_tables.controls_table(table("controls.csv")),
+        markdown_tables.learning_table(table("learning.csv")),
+        render.answer(runs, table("effects.csv"), Compare(**settings()["compare"])),
     ):
-        assert expected in readme
-        assert expected in (ROOT / "comparison/report.md").read_text(encoding="utf-8")
+        assert expected in read("docs/findings.md")
+        assert expected in read("comparison/report.md")
 
 
-def test_the_readme_states_what_came_of_the_published_figures():
-    assert published.figures_table(ROOT / "docs/results") in (ROOT / "README.md").read_text(encoding="utf-8")
+def test_the_readme_sums_up_the_comparison():
+    text = " ".join(read("README.md").split())
+    runs, key_step = table("runs.csv"), settings()["data"]["key_step"]
+    late = [run for run in runs if run["peak_step"] != key_step]
+    assert all(run["verdict"] != "not learned" for run in runs)
+    assert {(run["placement"], run["peak_step"]) for run in late} == {("after", key_step + 1)}
+    assert f"All {len(runs)} runs learned the task. In {len(runs) - len(late)} of them attention" in text
+    placement, sharing = (
+        markdown_tables.effect_row(table("effects.csv"), effect, "key_mass") for effect in ("placement", "sharing")
+    )
+    interval = f"95% interval {placement['low']:.3f} to {placement['high']:.3f}"
+    assert f"puts {placement['iqm']:.3f} more of its weight on the planted step than before it ({interval}" in text
+    assert f"Holm-corrected p = {placement['p_holm']:.2g})" in text
+    assert f"puts {-sharing['iqm']:.3f} less there than shared, which is not significant" in text
+    assert f"(p = {sharing['p_holm']:.2g})" in text
+    assert placement["p_holm"] < 0.05 < sharing["p_holm"]
+    uniform = [row["verdict"] for row in table("controls.csv") if row["control"] == "frozen uniform"]
+    assert "not learned" not in uniform
+    assert len(uniform) == 10
 
 
-def test_a_key_at_the_first_step_is_what_the_readme_says_of_it():
+def test_the_readme_shows_what_the_study_prints(capsys):
+    terminal.show_comparison(read_csv(ROOT / "comparison/summary.csv"))
+    assert capsys.readouterr().out in read("README.md")
+
+
+def test_the_published_figures_are_beside_what_is_found_here():
+    assert published.figures_table(ROOT / "docs/results") in read("docs/experiments.md")
+
+
+def test_a_key_at_the_first_step_is_what_the_documents_say_of_it():
     runs = [run for run in read_rows(ROOT / "docs/results/key_step/runs.csv") if run["data.key_step"] == 0]
     before, after = ([run for run in runs if run["placement"] == where] for where in ("before", "after"))
     assert len(before) == len(after) == 20
@@ -102,11 +96,65 @@ def test_the_committed_study_found_what_the_article_claims():
 
 @pytest.mark.parametrize("name", ["requirements.lock", "requirements-services.lock"])
 def test_the_lock_names_hashes_and_no_address(name):
-    lock = (ROOT / name).read_text(encoding="utf-8")
+    lock = read(name)
     assert "--hash=sha256:" in lock
     assert not re.search(r"https?://|file:|--index|--find-links", lock)
 
 
-def test_links_of_the_readme_lead_somewhere():
-    for link in re.findall(r"\]\(([^)#:]+)\)", (ROOT / "README.md").read_text(encoding="utf-8")):
-        assert (ROOT / link).exists(), link
+def anchors(text):
+    """Return the anchors that GitHub gives to the headings of a document."""
+    headings = re.findall(r"^#+ (.+)$", FENCED.sub("", text), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_links_lead_somewhere(name):
+    for link in re.findall(r"\]\(([^)\s]+)\)", read(name)):
+        if "://" not in link:
+            path, _, anchor = link.partition("#")
+            target = (ROOT / name).parent / path if path else ROOT / name
+            assert target.exists(), link
+            assert not anchor or anchor in anchors(target.read_text(encoding="utf-8")), link
+
+
+def code(text):
+    """Return the pieces of code in a document: the lines of its code blocks, and what is between backticks."""
+    blocks = FENCED.findall(text)
+    return [line for block in blocks for line in block.splitlines()] + re.findall(r"`([^`\n]+)`", FENCED.sub("", text))
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_commands_exist(name):
+    text = read(name)
+    targets = set(re.findall(r"^([a-z-]+):", read("Makefile"), re.MULTILINE))
+    for words in filter(None, (re.match(r"make((?: [a-z][a-z-]*)+)", piece) for piece in code(text))):
+        assert set(words[1].split()) <= targets
+    for stage in re.findall(r"\bpipeline\.([a-z_]+)\b(?!\.)", text):
+        assert find_spec(f"pipeline.{stage}"), stage
+    for group in ("variant", "task", "experiment", "tracking"):
+        chosen = re.findall(rf"(?<![\w.]){group}=([a-z][a-z_,]*)", text)
+        known = {path.stem for path in (ROOT / "conf" / group).glob("*.yaml")} | {"mine"}  # docs/your-attention.md
+        assert {one for words in chosen for one in words.split(",")} <= known
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_files_that_are_named_exist(name):
+    for path in re.findall(r"(?<![\w./])(?:src|tests|conf|docs|\.ci|\.dvc/plots)/[\w./-]+\w", read(name)):
+        assert (ROOT / path).exists() or path == "conf/variant/mine.yaml", path
+
+
+def test_the_readme_is_short():
+    assert len(read("README.md").splitlines()) <= 150
+
+
+def test_the_rooms_in_contributing_are_those_of_the_source():
+    rooms = re.findall(r"^\| `(\w+)/` \|", read("CONTRIBUTING.md"), re.MULTILINE)
+    there = {path.parent.name for path in (ROOT / "src/pipeline").glob("*/__init__.py")}
+    assert set(rooms) == there
+
+
+def test_what_others_run_is_the_makefile():
+    job = yaml.safe_load(read(".github/workflows/ci.yml"))["jobs"]["ci"]
+    assert [step["run"] for step in job["steps"] if "run" in step] == ["bash .ci/run"]
+    (hooks,) = (repo["hooks"] for repo in yaml.safe_load(read(".pre-commit-config.yaml"))["repos"])
+    assert [hook["entry"] for hook in hooks] == ["make lint"]

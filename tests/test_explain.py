@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline import explain
+from pipeline.measures import attribution
 
 WEIGHTS = np.array([[1.0, -2.0], [0.0, 0.0], [3.0, 0.5]])  # of a linear model: three steps of two features
 X = np.array([[[1.0, 1.0], [5.0, 5.0], [2.0, 0.0]], [[0.0, 0.0], [1.0, -1.0], [1.0, 2.0]]])
@@ -29,43 +29,43 @@ def square_gradient(x):
 
 def test_gradient_x_input_by_hand():
     expected = [[[1, -2], [0, 0], [6, 0]], [[0, 0], [0, 0], [3, 1]]]
-    np.testing.assert_array_equal(explain.gradient_x_input(gradient, X), expected)
+    np.testing.assert_array_equal(attribution.gradient_x_input(gradient, X), expected)
 
 
 def test_integrated_gradients_of_a_linear_model_by_hand():
     baseline = np.array([[1.0, 0.0], [0.0, 0.0], [1.0, 0.0]])
-    found = explain.integrated_gradients(gradient, X, baseline, 3)
+    found = attribution.integrated_gradients(gradient, X, baseline, 3)
     np.testing.assert_allclose(found, [[[0, -2], [0, 0], [3, 0]], [[-1, 0], [0, 0], [0, 1]]], atol=1e-12)
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 5))
 def test_integrated_gradients_sum_up_to_the_difference_of_logits(seed, points):
     x, baseline = np.random.default_rng(seed).normal(size=(2, 4, 3, 2))
-    found = explain.integrated_gradients(square_gradient, x, baseline, points).sum(axis=(1, 2))
+    found = attribution.integrated_gradients(square_gradient, x, baseline, points).sum(axis=(1, 2))
     np.testing.assert_allclose(found, square(x) - square(baseline), atol=1e-9)  # exact: the gradient is linear
 
 
 def test_at_zero_gradient_x_input_is_blind():
-    assert (explain.gradient_x_input(square_gradient, X)[1, 0] == 0).all()
-    assert (explain.integrated_gradients(square_gradient, X, np.zeros_like(X[0]), 8)[1, 0] == 0).all()
+    assert (attribution.gradient_x_input(square_gradient, X)[1, 0] == 0).all()
+    assert (attribution.integrated_gradients(square_gradient, X, np.zeros_like(X[0]), 8)[1, 0] == 0).all()
 
 
 def test_occlusion_by_hand():
     # Of two samples, a permutation changes nothing or swaps them: then step 0 moves the logits by 1, step 2 by 2.
-    found = explain.occlusion(logit, X, np.random.default_rng(0), 40)
+    found = attribution.occlusion(logit, X, np.random.default_rng(0), 40)
     swapped = found[0] / [1, 1, 2]
     np.testing.assert_allclose(found[0], found[1])
     assert swapped[1] == 0
     assert (swapped[[0, 2]] > 0.2).all()
     assert (swapped[[0, 2]] < 0.8).all()
-    again = explain.occlusion(logit, X, np.random.default_rng(0), 40)
+    again = attribution.occlusion(logit, X, np.random.default_rng(0), 40)
     np.testing.assert_array_equal(found, again)
 
 
 def test_importance_by_hand():
-    attribution = np.array([[[1.0, -2.0], [0.0, 0.0], [3.0, 0.0]], [[1.0, -1.0], [0.0, 0.0], [0.0, 0.0]]])
-    np.testing.assert_allclose(explain.importance(attribution), [[0.25, 0, 0.75], [1 / 3] * 3])
-    np.testing.assert_allclose(explain.importance(np.array([[2.0, 2.0]])), [[0.5, 0.5]])
+    values = np.array([[[1.0, -2.0], [0.0, 0.0], [3.0, 0.0]], [[1.0, -1.0], [0.0, 0.0], [0.0, 0.0]]])
+    np.testing.assert_allclose(attribution.importance(values), [[0.25, 0, 0.75], [1 / 3] * 3])
+    np.testing.assert_allclose(attribution.importance(np.array([[2.0, 2.0]])), [[0.5, 0.5]])
 
 
 def test_shuffled_attention_by_hand():
@@ -75,10 +75,10 @@ def test_shuffled_attention_by_hand():
     weights = np.zeros((2, 3, 1))
     weights[:, 1] = 1
     head = lambda weighted: weighted.sum(axis=(1, 2))  # noqa: E731
-    found = explain.permuted_attention(head, values, weights, np.random.default_rng(0), 600)
+    found = attribution.permuted_attention(head, values, weights, np.random.default_rng(0), 600)
     assert found.shape == (600, 2)
     assert set(found[:, 0]) == {0, 6}
     assert set(found[:, 1]) == {0, -6}
     assert (found != 0).mean() == pytest.approx(1 / 3, abs=0.05)
-    uniform = explain.permuted_attention(head, values, np.full_like(weights, 1 / 3), np.random.default_rng(0), 3)
+    uniform = attribution.permuted_attention(head, values, np.full_like(weights, 1 / 3), np.random.default_rng(0), 3)
     np.testing.assert_array_equal(uniform, np.tile(uniform[:1], (3, 1)))

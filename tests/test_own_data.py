@@ -10,10 +10,12 @@ import pytest
 from numpy.random import SeedSequence, default_rng
 from pyarrow import parquet
 
-from pipeline import dataset, own_data, sampling
-from pipeline.choices import load_task, plain
-from pipeline.config import Data, UserError
-from pipeline.formats import read_rows
+from pipeline.results import splits
+from pipeline.results.file_formats import read_rows
+from pipeline.settings.errors import UserError
+from pipeline.settings.schema import Data
+from pipeline.settings.study import load_task, plain
+from pipeline.tasks import lookup, user_data
 
 DATA = Data(80, 0.25, 6, 2, 3, "zero_one", 0)
 
@@ -50,7 +52,7 @@ def as_parquet(path, columns):
 
 
 def test_each_sample_is_dealt_to_one_split_as_it_is(tmp_path):
-    own, draw = arrays(), sampling.draw_of(task(saved(tmp_path)))
+    own, draw = arrays(), lookup.draw_of(task(saved(tmp_path)))
     numbers = []
     for name, places, stream in (
         ("train", range(60), 1),
@@ -58,7 +60,7 @@ def test_each_sample_is_dealt_to_one_split_as_it_is(tmp_path):
         ("probe", range(80, 100), 3),
     ):
         (tmp_path / name).mkdir()
-        dataset.write(tmp_path / name, places, DATA, SeedSequence(stream), draw)
+        splits.write(tmp_path / name, places, DATA, SeedSequence(stream), draw)
         x, y, mask = (np.load(tmp_path / name / f"{part}.npy") for part in ("x", "y", "mask"))
         at = x[:, 0, 0].astype(int)
         numbers += at.tolist()
@@ -76,7 +78,7 @@ def test_each_sample_is_dealt_to_one_split_as_it_is(tmp_path):
 def test_unrelated_labels_are_those_of_other_samples(tmp_path):
     own = arrays() | {"y": np.arange(100)}  # so that a label tells whose it is
     np.savez(tmp_path / "own.npz", **own)
-    draw = sampling.unrelated(sampling.draw_of(task(tmp_path / "own.npz", kind="regression")))
+    draw = lookup.unrelated(lookup.draw_of(task(tmp_path / "own.npz", kind="regression")))
     x, y, _ = (
         np.concatenate(parts)
         for parts in zip(draw(default_rng(0), None, 60, DATA), draw(default_rng(0), None, 20, DATA, 60), strict=True)
@@ -87,7 +89,7 @@ def test_unrelated_labels_are_those_of_other_samples(tmp_path):
 
 def test_parquet_holds_the_same(tmp_path):
     found = [
-        sampling.draw_of(task(path))(None, None, 100, DATA)
+        lookup.draw_of(task(path))(None, None, 100, DATA)
         for path in (saved(tmp_path), as_parquet(tmp_path / "own.parquet", arrays()))
     ]
     for one, other in zip(*found, strict=True):
@@ -127,7 +129,7 @@ WRONG = {
 @pytest.mark.parametrize("sentence", WRONG)
 def test_a_bad_file_gets_one_sentence(tmp_path, sentence):
     with pytest.raises(UserError) as caught:
-        sampling.check(task(saved(tmp_path, **WRONG[sentence])), DATA, 100)
+        lookup.check_task(task(saved(tmp_path, **WRONG[sentence])), DATA, 100)
     assert sentence in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -146,7 +148,7 @@ def test_a_file_that_is_none(tmp_path, name, content, sentence):
         (tmp_path / name).write_bytes(content)
     for kind in ("file", "planted_in_series"):
         with pytest.raises(UserError) as caught:
-            sampling.check(task(tmp_path / name, kind), DATA)
+            lookup.check_task(task(tmp_path / name, kind), DATA)
         assert sentence in str(caught.value)
         assert "\n" not in str(caught.value)
 
@@ -155,13 +157,13 @@ def test_parquet_with_lists_of_different_lengths(tmp_path):
     ragged = pa.table({"x": [[[1.0, 2.0]], [[1.0, 2.0], [3.0, 4.0]]], "y": [0, 1]})
     parquet.write_table(ragged, tmp_path / "own.parquet")
     with pytest.raises(UserError, match="its lists are of different lengths"):
-        sampling.check(task(tmp_path / "own.parquet"), DATA)
+        lookup.check_task(task(tmp_path / "own.parquet"), DATA)
 
 
 def test_more_samples_than_there_are(tmp_path):
-    sampling.check(task(saved(tmp_path)), DATA, 100)
+    lookup.check_task(task(saved(tmp_path)), DATA, 100)
     with pytest.raises(UserError, match=r"it has 100 samples, not 101; data.samples and probe.samples together"):
-        sampling.check(task(saved(tmp_path)), DATA, 101)
+        lookup.check_task(task(saved(tmp_path)), DATA, 101)
 
 
 def test_the_key_is_planted_in_stretches_of_a_series(tmp_path):
@@ -170,7 +172,7 @@ def test_the_key_is_planted_in_stretches_of_a_series(tmp_path):
     as_parquet(tmp_path / "own.parquet", {"a": series[:, 0], "b": series[:, 1]})
     scaled = (series - series.mean(axis=0)) / series.std(axis=0)
     for path in (tmp_path / "own.npz", tmp_path / "own.parquet"):
-        draw = sampling.draw_of(task(path, "planted_in_series"))
+        draw = lookup.draw_of(task(path, "planted_in_series"))
         x, y, mask = draw(default_rng(1), default_rng(2), 400, DATA)
         starts = np.abs(scaled[:, 0] - x[:, :1, 0]).argmin(axis=1)
         assert {*starts} == set(range(45))  # all stretches of 6 steps
@@ -184,7 +186,7 @@ def test_the_key_is_planted_in_stretches_of_a_series(tmp_path):
 
 
 def test_the_series_that_a_package_ships():
-    series = own_data._series(None)
+    series = user_data._series(None)
     assert series.shape == (8759, 2)  # every hour of 2010 but one
     np.testing.assert_allclose(series.mean(axis=0), 0, atol=1e-3)
     np.testing.assert_allclose(series.std(axis=0), 1, atol=1e-3)
@@ -203,7 +205,7 @@ def test_the_series_that_a_package_ships():
 def test_a_series_that_does_not_fit(tmp_path, series, sentence):
     np.savez(tmp_path / "own.npz", series=series)
     with pytest.raises(UserError) as caught:
-        sampling.check(task(tmp_path / "own.npz", "planted_in_series"), DATA)
+        lookup.check_task(task(tmp_path / "own.npz", "planted_in_series"), DATA)
     assert sentence in str(caught.value)
 
 

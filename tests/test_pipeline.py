@@ -9,7 +9,7 @@ import time
 import numpy as np
 import pytest
 
-from pipeline.formats import read_rows
+from pipeline.results.file_formats import read_rows
 
 pytestmark = pytest.mark.slow
 VARIANTS = ["before_shared", "before_unshared", "after_shared", "after_unshared"]

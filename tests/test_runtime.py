@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from pipeline import runtime
+from pipeline.execution import start_tensorflow, worker_pool
 
 
 @pytest.mark.slow
@@ -20,7 +20,7 @@ def test_workers_stay_however_much_memory_they_keep():
         return os.getpid()
 
     tasks = {number: (number,) for number in range(6)}
-    processes = runtime.each(keep_memory, tasks, runtime.Pool(2, "test", "tasks"))
+    processes = worker_pool.each(keep_memory, tasks, worker_pool.Pool(2, "test", "tasks"))
     assert list(processes) == list(tasks)
     assert len(set(processes.values())) == 2
     assert os.getpid() not in processes.values()
@@ -28,7 +28,7 @@ def test_workers_stay_however_much_memory_they_keep():
 
 def test_matrices_are_multiplied_by_no_kernel_that_the_processor_chooses():
     """XLA hands products of this size to YNNPACK, which has other kernels, and other roundings, for AVX-512."""
-    from pipeline.models import tf
+    from pipeline.models.build import tf
 
     product = tf.function(lambda a, b: a @ b, jit_compile=True)
     program = product.experimental_get_compiler_ir(tf.ones((64, 32)), tf.ones((32, 128)))("optimized_hlo")
@@ -38,7 +38,7 @@ def test_matrices_are_multiplied_by_no_kernel_that_the_processor_chooses():
 
 def test_hidden_modules_are_not_found_and_then_found_again():
     sys.modules.pop("wave", None)
-    with runtime._hidden("wave", "json"):
+    with start_tensorflow._hidden("wave", "json"):
         with pytest.raises(ImportError):
             import wave
         import json
@@ -50,7 +50,7 @@ def test_hidden_modules_are_not_found_and_then_found_again():
 
 def test_garbage_is_collected_again_after_an_import_that_fails():
     def import_nothing():
-        with runtime.importing():
+        with start_tensorflow.importing():
             assert not gc.isenabled()
             raise ImportError
 

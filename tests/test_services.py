@@ -57,13 +57,13 @@ def runs_on(server, experiment="attention"):
 LOG = """
 import json, sys
 from pathlib import Path
-from pipeline import tracking
-from pipeline.config import Tracking
-from pipeline.results import read_training
+from pipeline.tracking import sync
+from pipeline.settings.schema import Tracking
+from pipeline.results.stage_files import read_training
 uri, folder, number = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
 values = json.loads((folder / "params.json").read_text("utf-8"))
 values["data"]["seed"] = number
-print(tracking.ensure(Tracking(uri, None, "eight at once"), values, read_training(folder)))
+print(sync.ensure(Tracking(uri, None, "eight at once"), values, read_training(folder)))
 """
 
 

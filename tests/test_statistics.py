@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from pipeline import statistics
+from pipeline.report import paired_tests
 
 numbers = st.floats(-10, 10).map(lambda x: round(x, 3))
 samples = st.lists(numbers, min_size=2, max_size=9)
@@ -19,55 +19,55 @@ def rng():
 
 
 def test_interquartile_mean_by_hand():
-    assert statistics.interquartile_mean([1, 2, 3, 100]) == 2.5
-    assert statistics.interquartile_mean([0, 10, 20, 30, 40, 50, 60, 1000]) == 35  # 20, 30, 40, 50
-    assert statistics.interquartile_mean([1, 5]) == 3
-    np.testing.assert_array_equal(statistics.interquartile_mean([[1, 2, 3, 100], [0, 0, 0, 0]], axis=1), [2.5, 0])
+    assert paired_tests.interquartile_mean([1, 2, 3, 100]) == 2.5
+    assert paired_tests.interquartile_mean([0, 10, 20, 30, 40, 50, 60, 1000]) == 35  # 20, 30, 40, 50
+    assert paired_tests.interquartile_mean([1, 5]) == 3
+    np.testing.assert_array_equal(paired_tests.interquartile_mean([[1, 2, 3, 100], [0, 0, 0, 0]], axis=1), [2.5, 0])
 
 
 @given(samples)
 def test_interval_holds_what_it_should(values):
-    low, high = statistics.bootstrap_interval(values, rng(), resamples=500)
+    low, high = paired_tests.bootstrap_interval(values, rng(), resamples=500)
     assert min(values) - 1e-9 <= low <= high <= max(values) + 1e-9
-    assert statistics.bootstrap_interval(values, rng(), resamples=500) == (low, high)
-    shifted = statistics.bootstrap_interval(np.array(values) + 3, rng(), resamples=500)
+    assert paired_tests.bootstrap_interval(values, rng(), resamples=500) == (low, high)
+    shifted = paired_tests.bootstrap_interval(np.array(values) + 3, rng(), resamples=500)
     assert shifted == pytest.approx((low + 3, high + 3))
 
 
 def test_interval_against_scipy():
     values = np.random.default_rng(1).normal(size=30)
-    ours = statistics.bootstrap_interval(values, rng(), np.mean, resamples=20_000)
+    ours = paired_tests.bootstrap_interval(values, rng(), np.mean, resamples=20_000)
     theirs = stats.bootstrap((values,), np.mean, n_resamples=20_000, method="percentile", rng=rng())
     assert ours == pytest.approx(tuple(theirs.confidence_interval), abs=0.01)
 
 
 def test_interval_covers_as_often_as_it_says():
     draw = np.random.default_rng(2)
-    intervals = [statistics.bootstrap_interval(draw.normal(size=40), draw, np.mean, 0.9, 500) for _ in range(300)]
+    intervals = [paired_tests.bootstrap_interval(draw.normal(size=40), draw, np.mean, 0.9, 500) for _ in range(300)]
     assert 0.83 < np.mean([low <= 0 <= high for low, high in intervals]) < 0.95
 
 
 def test_interval_of_one_seed_is_refused():
     with pytest.raises(ValueError, match="two seeds"):
-        statistics.bootstrap_interval([1.0], rng())
+        paired_tests.bootstrap_interval([1.0], rng())
 
 
 def test_paired_probability_by_hand():
-    assert statistics.paired_probability([1, 2, 3, 4], [0, 2, 4, 5]) == 0.375  # one larger, one tie, of four
+    assert paired_tests.paired_probability([1, 2, 3, 4], [0, 2, 4, 5]) == 0.375  # one larger, one tie, of four
 
 
 @given(samples)
 def test_a_against_a(values):
-    assert statistics.paired_probability(values, values) == 0.5
-    assert statistics.sign_flip_test(np.zeros(len(values)), rng()) == 1
-    assert statistics.interquartile_mean(np.subtract(values, values)) == 0
+    assert paired_tests.paired_probability(values, values) == 0.5
+    assert paired_tests.sign_flip_test(np.zeros(len(values)), rng()) == 1
+    assert paired_tests.interquartile_mean(np.subtract(values, values)) == 0
 
 
 @pytest.mark.parametrize(("pairs", "p"), [(2, 0.5), (5, 0.0625), (10, 2 / 1024)])
 def test_pairs_all_one_way_reach_the_smallest_p(pairs, p):
-    assert statistics.sign_flip_test(np.arange(1, pairs + 1), rng()) == pytest.approx(p)
-    assert statistics.smallest_p(pairs) == pytest.approx(p)
-    assert statistics.sign_flip_test(-np.arange(1, pairs + 1), rng()) == pytest.approx(p)
+    assert paired_tests.sign_flip_test(np.arange(1, pairs + 1), rng()) == pytest.approx(p)
+    assert paired_tests.smallest_p(pairs) == pytest.approx(p)
+    assert paired_tests.sign_flip_test(-np.arange(1, pairs + 1), rng()) == pytest.approx(p)
 
 
 @given(samples)
@@ -75,38 +75,38 @@ def test_exact_test_against_brute_force(differences):
     d = np.array(differences)
     means = [abs(np.mean(d * signs)) for signs in product((1, -1), repeat=len(d))]
     expected = np.mean(np.array(means) >= abs(d.mean()) - 1e-12)
-    assert statistics.sign_flip_test(d, rng()) == pytest.approx(expected)
+    assert paired_tests.sign_flip_test(d, rng()) == pytest.approx(expected)
 
 
 def test_patterns_of_signs_with_the_same_sum_tie_in_spite_of_rounding():
     # The sum is 0.001, as small as it can be but for the sign: no pattern is less extreme.
     d = [0.0, 0.0, 0.0, 0.0, 1.188, 3.375, -1.75, -2.812]
-    assert statistics.sign_flip_test(d, rng()) == 1
+    assert paired_tests.sign_flip_test(d, rng()) == 1
 
 
 def test_sampled_test_agrees_with_the_exact_one(monkeypatch):
     d = np.random.default_rng(3).normal(0.3, 1, 14)
-    exact = statistics.sign_flip_test(d, rng())
-    monkeypatch.setattr(statistics, "EXACT_PAIRS", 5)
-    assert statistics.sign_flip_test(d, rng(), resamples=10_000) == pytest.approx(exact, abs=0.02)
+    exact = paired_tests.sign_flip_test(d, rng())
+    monkeypatch.setattr(paired_tests, "EXACT_PAIRS", 5)
+    assert paired_tests.sign_flip_test(d, rng(), resamples=10_000) == pytest.approx(exact, abs=0.02)
 
 
 def test_beyond_twenty_pairs_signs_are_drawn():
     d = np.random.default_rng(4).normal(2, 1, 24)
-    p = statistics.sign_flip_test(d, rng(), resamples=5_000)
-    assert p == statistics.sign_flip_test(d, rng(), resamples=5_000)
-    assert statistics.smallest_p(24, 5_000) <= p < 0.01
-    assert statistics.sign_flip_test(np.ones(40), rng(), resamples=999) == statistics.smallest_p(40, 999) == 0.002
+    p = paired_tests.sign_flip_test(d, rng(), resamples=5_000)
+    assert p == paired_tests.sign_flip_test(d, rng(), resamples=5_000)
+    assert paired_tests.smallest_p(24, 5_000) <= p < 0.01
+    assert paired_tests.sign_flip_test(np.ones(40), rng(), resamples=999) == paired_tests.smallest_p(40, 999) == 0.002
 
 
 def test_holm_by_hand():
-    np.testing.assert_allclose(statistics.holm([0.01, 0.04, 0.03]), [0.03, 0.06, 0.06])
-    np.testing.assert_allclose(statistics.holm([0.5, 0.9]), [1, 1])
+    np.testing.assert_allclose(paired_tests.holm([0.01, 0.04, 0.03]), [0.03, 0.06, 0.06])
+    np.testing.assert_allclose(paired_tests.holm([0.5, 0.9]), [1, 1])
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=6))
 def test_holm_rejects_what_the_step_down_procedure_does(p_values):
-    adjusted = statistics.holm(p_values)
+    adjusted = paired_tests.holm(p_values)
     assert (adjusted >= np.array(p_values) - 1e-12).all()
     for alpha in (0.01, 0.05, 0.3):
         rejected, left = set(), sorted(range(len(p_values)), key=lambda i: p_values[i])

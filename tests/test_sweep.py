@@ -7,10 +7,13 @@ from contextlib import closing
 import pytest
 from hydra import compose, initialize_config_dir
 
-from pipeline import command, sampling, sweep_figures  # noqa: F401 (command: tells Hydra of the schema)
-from pipeline.choices import load_task, load_variant
-from pipeline.config import ROOT, Config, names_in
-from pipeline.formats import read_rows
+from pipeline.execution import command_line  # noqa: F401 (command: tells Hydra of the schema)
+from pipeline.report import sweep_figures
+from pipeline.results.file_formats import read_rows
+from pipeline.settings.project import ROOT, names_in
+from pipeline.settings.schema import Config
+from pipeline.settings.study import load_task, load_variant
+from pipeline.tasks import lookup
 
 WORDS = ("+variant=before_unshared,after_unshared", "data.key_step=0,4")
 
@@ -79,7 +82,7 @@ def test_each_experiment_names_samples_that_can_be_drawn_and_variants(name, monk
         composed = compose("config", [f"+experiment={name}"], return_hydra_config=True)
     config = Config(**{key: composed[key] for key in ("data", "seeds")})
     task = composed.hydra.runtime.choices["task"]
-    sampling.check(load_task(task), config.data)
+    lookup.check_task(load_task(task), config.data)
     for variant in composed.hydra.sweeper.params["+variant"].split(","):
         assert load_variant(variant).placement
     assert list(config.seeds) == list(range(10))

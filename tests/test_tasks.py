@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 from conftest import write_own_samples
 
-from pipeline import sampling
-from pipeline.choices import load_task
-from pipeline.config import Data, UserError, names_in
+from pipeline.settings.errors import UserError
+from pipeline.settings.project import names_in
+from pipeline.settings.schema import Data
+from pipeline.settings.study import load_task
+from pipeline.tasks import lookup
 
 DATA = Data(4000, 0.1, 20, 2, 10, "zero_one", 0)
 SAMPLES = 4000
@@ -33,7 +35,7 @@ def task_of(name):
 
 def drawn(name, data=None, samples=SAMPLES, seed=0, **options):
     background, labels = (np.random.default_rng(child) for child in np.random.SeedSequence(seed).spawn(2))
-    return sampling.draw_of(task_of(name) | options)(background, labels, samples, data or shape_of(name))
+    return lookup.draw_of(task_of(name) | options)(background, labels, samples, data or shape_of(name))
 
 
 def behind(x, value):
@@ -93,7 +95,7 @@ def test_the_marked_steps_tell_the_label_and_the_others_do_not(name):
 
 @pytest.mark.parametrize("name", names_in("task"))
 def test_samples_are_as_they_should_be(name):
-    sampling.check(task_of(name), shape_of(name))
+    lookup.check_task(task_of(name), shape_of(name))
     x, y, mask = drawn(name)
     again = drawn(name)
     for array, same in zip((x, y, mask), again, strict=True):
@@ -111,7 +113,7 @@ def test_samples_are_as_they_should_be(name):
 @pytest.mark.parametrize("name", PREDICTORS)
 def test_unrelated_labels_leave_the_samples_as_they_are(name):
     background, labels = (np.random.default_rng(child) for child in np.random.SeedSequence(0).spawn(2))
-    x, y, mask = sampling.unrelated(sampling.draw_of(task_of(name)))(background, labels, SAMPLES, shape_of(name))
+    x, y, mask = lookup.unrelated(lookup.draw_of(task_of(name)))(background, labels, SAMPLES, shape_of(name))
     own_x, own_y, own_mask = drawn(name)
     np.testing.assert_array_equal(x, own_x)
     np.testing.assert_array_equal(mask, own_mask)
@@ -190,7 +192,7 @@ def test_as_wide_as_the_batch_of_chunks_the_largest_values_are_uniform():
 )
 def test_a_task_that_cannot_be_drawn_gets_one_sentence(name, options, data, sentence):
     with pytest.raises(UserError) as caught:
-        sampling.check(load_task(name) | options, dataclasses.replace(DATA, **data))
+        lookup.check_task(load_task(name) | options, dataclasses.replace(DATA, **data))
     assert sentence in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -198,4 +200,4 @@ def test_a_task_that_cannot_be_drawn_gets_one_sentence(name, options, data, sent
 def test_files_hold_every_option_of_their_generators():
     for name in names_in("task"):
         assert {"kind", "_target_"} <= load_task(name).keys()
-        sampling.draw_of(task_of(name))
+        lookup.draw_of(task_of(name))

@@ -14,11 +14,12 @@ from pathlib import Path
 import pytest
 from services import serve, stored
 
-from pipeline import live, models, tracking  # noqa: F401 (models: before anything else starts TensorFlow)
-from pipeline.config import Tracking
-from pipeline.connection import tracker_of
-from pipeline.results import read_training
-from pipeline.tracker import Tracker
+from pipeline.models import build  # noqa: F401 (models: before anything else starts TensorFlow)
+from pipeline.results.stage_files import read_training
+from pipeline.settings.schema import Tracking
+from pipeline.tracking import live_runs
+from pipeline.tracking.connection import tracker_of
+from pipeline.tracking.mlflow_client import Tracker
 
 pytestmark = pytest.mark.slow
 
@@ -125,7 +126,7 @@ def test_another_result_of_the_same_values_gets_a_run_of_its_own(project, tmp_pa
     settings = Tracking(f"sqlite:///{tmp_path}/mlflow.db", str(tmp_path), "attention")
     other = trained._replace(weights={path: array + 1 for path, array in trained.weights.items()})
     for result in (trained, trained, other, other):
-        with live.run_of(settings, values, 7) as run:
+        with live_runs.run_of(settings, values, 7) as run:
             run.log_curve(result.curve)
             run.finish(result)
     runs = tracker_of(settings).find(variant="after_shared", seed="7")

@@ -3,18 +3,21 @@
 import numpy as np
 import pytest
 
-from pipeline import batches, dataset, evaluation, models, reading, sampling, steps, train
-from pipeline.choices import load_task
-from pipeline.config import Data, Model, Probe, Study, Train, Variant
-from pipeline.dataset import Split
+from pipeline.measures import read_model
+from pipeline.models import batches, build, compiled_training, fit, functions, held_out_score
+from pipeline.results import splits
+from pipeline.results.splits import Split
+from pipeline.settings.schema import Data, Model, Probe, Study, Train, Variant
+from pipeline.settings.study import load_task
+from pipeline.tasks import lookup
 
 DATA = Data(600, 0.2, 5, 2, 2, "zero_one", 0)
 
 
 @pytest.fixture
 def split(tmp_path):
-    planted = sampling.draw_of(load_task("planted_key"))
-    dataset.write(tmp_path, range(480), DATA, np.random.SeedSequence(0), planted)
+    planted = lookup.draw_of(load_task("planted_key"))
+    splits.write(tmp_path, range(480), DATA, np.random.SeedSequence(0), planted)
     return Split(tmp_path, 480)
 
 
@@ -67,7 +70,7 @@ def test_the_generator_decides_the_order(split):
 )
 def test_layers_stand_in_the_articles_order(placement, layers, sharing):
     variant = Variant(placement, sharing, name="a")
-    built = models.build(Data(10, 0.1, 20, 2, 10, "zero_one", 0), Model(32, "lstm"), variant, np.random.SeedSequence(0))
+    built = build.build(Data(10, 0.1, 20, 2, 10, "zero_one", 0), Model(32, "lstm"), variant, np.random.SeedSequence(0))
     assert [layer.name for layer in built.classifier.layers] == layers
     assert built.classifier.get_layer("attention").shared == (sharing == "shared")
     # LSTM 4 * 32 * (2 + 32 + 1), attention 20 * 20 + 20, output 32 + 1 or 20 * 32 + 1.
@@ -78,10 +81,10 @@ def test_layers_stand_in_the_articles_order(placement, layers, sharing):
 
 def test_initial_weights_come_from_the_seed_alone():
     def weights(seed, placement="after"):
-        built = models.build(
+        built = build.build(
             DATA, Model(4, "lstm"), Variant(placement, "shared", name="a"), np.random.SeedSequence(seed)
         )
-        return models.get_weights(built.classifier)
+        return build.get_weights(built.classifier)
 
     first, again, other = weights(1), weights(1), weights(2)
     for path in first:
@@ -94,9 +97,9 @@ def test_initial_weights_come_from_the_seed_alone():
 
 
 def test_a_seed_does_not_depend_on_those_before_it(split):
-    alone = train.train_seed(study(), 5, split, split, lambda points: None)
-    train.train_seed(study(), 6, split, split, lambda points: None)
-    again = train.train_seed(study(), 5, split, split, lambda points: None)
+    alone = fit.train_seed(study(), 5, split, split, lambda points: None)
+    fit.train_seed(study(), 6, split, split, lambda points: None)
+    again = fit.train_seed(study(), 5, split, split, lambda points: None)
     assert alone.weights_hash() == again.weights_hash()
     assert alone.curve == again.curve
     assert (alone.loss, alone.score) == (again.loss, again.score)
@@ -104,7 +107,7 @@ def test_a_seed_does_not_depend_on_those_before_it(split):
 
 def test_the_curve_covers_training_and_is_handed_over_on_the_way(split):
     parts = []
-    result = train.train_seed(study(epochs=5), 0, split, split, lambda points: parts.append(list(points)))
+    result = fit.train_seed(study(epochs=5), 0, split, split, lambda points: parts.append(list(points)))
     assert [point for part in parts for point in part] == result.curve
     assert len(parts) > 5
     assert [batch for batch, _, _ in result.curve] == [*range(4, 150, 4), 150]  # 5 epochs of 30 batches
@@ -114,9 +117,9 @@ def test_the_curve_covers_training_and_is_handed_over_on_the_way(split):
 
 def test_evaluation_by_hand(split):
     y = split.rows("y")
-    sure = evaluation.classification(lambda x: np.where(x[:, 2, :1] > 0.5, 0.8, 0.2), split)
+    sure = held_out_score.classification(lambda x: np.where(x[:, 2, :1] > 0.5, 0.8, 0.2), split)
     assert sure == pytest.approx((-np.log(0.8), 1.0))
-    always = evaluation.classification(lambda x: np.full((len(x), 1), 0.75), split)
+    always = held_out_score.classification(lambda x: np.full((len(x), 1), 0.75), split)
     ones = y.mean()
     assert always == pytest.approx((-ones * np.log(0.75) - (1 - ones) * np.log(0.25), ones))
 
@@ -140,11 +143,11 @@ def test_training_steps_are_those_of_keras(split):
     x, y, _ = next(batches.groups(split, Train(1, 16, 0.1, 6, 1), np.random.default_rng(0)))
     variant = Variant("after", "unshared", name="a")
     ours, theirs = (
-        models.build(DATA, Model(4, "lstm"), variant, np.random.SeedSequence(1)).classifier for _ in range(2)
+        build.build(DATA, Model(4, "lstm"), variant, np.random.SeedSequence(1)).classifier for _ in range(2)
     )
     optimizer = keras.optimizers.Adam(0.02)
     optimizer.build(ours.trainable_variables)
-    loss, accuracy = steps.training_steps(ours, optimizer)(x, y, 5)
+    loss, accuracy = compiled_training.training_steps(ours, optimizer)(x, y, 5)
     theirs.compile(keras.optimizers.Adam(0.02), "binary_crossentropy")
     losses, rights = [], []
     for features, labels in zip(x[:5], y[:5], strict=True):
@@ -153,8 +156,8 @@ def test_training_steps_are_those_of_keras(split):
         rights.append(((p > 0.5) == (labels == 1)).mean())
         theirs.train_on_batch(features, labels)
     assert (loss, accuracy) == pytest.approx((sum(losses), sum(rights)), abs=1e-5)
-    for path, array in models.get_weights(theirs).items():
-        np.testing.assert_allclose(models.get_weights(ours)[path], array, atol=1e-5)
+    for path, array in build.get_weights(theirs).items():
+        np.testing.assert_allclose(build.get_weights(ours)[path], array, atol=1e-5)
 
 
 def test_a_process_compiles_a_variant_once_for_all_seeds(split, monkeypatch):
@@ -162,21 +165,21 @@ def test_a_process_compiles_a_variant_once_for_all_seeds(split, monkeypatch):
 
     traced, loss = [], keras.losses.binary_crossentropy
     monkeypatch.setattr(keras.losses, "binary_crossentropy", lambda *values: traced.append(values) or loss(*values))
-    train._compiled.cache_clear()
-    train.train_seed(study(), 1, split, split, lambda points: None)
+    fit._compiled.cache_clear()
+    fit.train_seed(study(), 1, split, split, lambda points: None)
     once = len(traced)
-    train.train_seed(study(), 2, split, split, lambda points: None)
-    train._compiled.cache_clear()
+    fit.train_seed(study(), 2, split, split, lambda points: None)
+    fit._compiled.cache_clear()
     assert len(traced) == once > 0
 
 
 def test_snapshots_go_from_the_initial_to_the_trained_weights(split):
-    result = train.train_seed(study(), 3, split, split, lambda points: None)
+    result = fit.train_seed(study(), 3, split, split, lambda points: None)
     batches, kept = result.snapshots
     assert list(batches) == [0, *range(4, 60, 4), 60]
-    initial = models.build(DATA, Model(4, "lstm"), study().variant, np.random.SeedSequence(3).spawn(2)[0])
-    assert kept.keys() == models.get_weights(initial.attention).keys()
-    for path, array in models.get_weights(initial.attention).items():
+    initial = build.build(DATA, Model(4, "lstm"), study().variant, np.random.SeedSequence(3).spawn(2)[0])
+    assert kept.keys() == build.get_weights(initial.attention).keys()
+    for path, array in build.get_weights(initial.attention).items():
         np.testing.assert_array_equal(result.snapshots.at(0)[path], array)
         np.testing.assert_array_equal(result.snapshots.at(-1)[path], result.weights[path])
         assert (kept[path][1] != kept[path][0]).any()
@@ -187,29 +190,29 @@ def test_snapshots_go_from_the_initial_to_the_trained_weights(split):
     [(10, 4, 64, [0, 4, 8, 10]), (100, 10, 2, [0, 10, 100]), (100, 10, 1, [0, 100]), (3, 64, 5, [0, 3])],
 )
 def test_snapshots_are_spread_evenly(batches, log_every, snapshots, points):
-    assert list(train.snapshot_points(batches, Train(1, 1, 0.1, log_every, snapshots))) == points
+    assert list(fit.snapshot_points(batches, Train(1, 1, 0.1, log_every, snapshots))) == points
 
 
 @pytest.mark.parametrize("placement", ["before", "after"])
 def test_uniform_attention_stays_uniform_while_the_rest_learns(split, placement):
     uniform = study(placement, uniform=True)
-    result = train.train_seed(uniform, 0, split, split, lambda points: None)
-    weights = reading.attention(uniform, result.weights, split.rows("x", 0, 7))
+    result = fit.train_seed(uniform, 0, split, split, lambda points: None)
+    weights = read_model.attention(uniform, result.weights, split.rows("x", 0, 7))
     np.testing.assert_allclose(weights, np.full_like(weights, 0.2), rtol=1e-6)
-    initial = models.build(DATA, Model(4, "lstm"), uniform.variant, np.random.SeedSequence(0).spawn(2)[0]).classifier
-    changed = {path for path, w in models.get_weights(initial).items() if (w != result.weights[path]).any()}
+    initial = build.build(DATA, Model(4, "lstm"), uniform.variant, np.random.SeedSequence(0).spawn(2)[0]).classifier
+    changed = {path for path, w in build.get_weights(initial).items() if (w != result.weights[path]).any()}
     assert changed == {path for path in result.weights if not path.startswith("attention")}
 
 
 @pytest.mark.parametrize("placement", ["before", "after"])
 def test_the_parts_of_a_model_make_up_the_whole(split, placement):
     variant = Variant(placement, "unshared", name="a")
-    functions = models.functions(DATA, Model(4, "lstm"), variant)
+    parts = functions.functions(DATA, Model(4, "lstm"), variant)
     x = split.rows("x", 0, 7)
-    np.testing.assert_allclose(functions.head(functions.values(x) * functions.attention(x)), functions.logit(x), 1e-5)
-    gradient, moved, step = functions.gradient(x), x.copy(), 1e-2
+    np.testing.assert_allclose(parts.head(parts.values(x) * parts.attention(x)), parts.logit(x), 1e-5)
+    gradient, moved, step = parts.gradient(x), x.copy(), 1e-2
     moved[:, 3, 1] += step
-    difference = (functions.logit(moved) - functions.logit(x)) / step
+    difference = (parts.logit(moved) - parts.logit(x)) / step
     np.testing.assert_allclose(gradient[:, 3, 1], difference, atol=2e-3)
-    classifier = models.build(DATA, Model(4, "lstm"), variant, np.random.SeedSequence(0)).classifier
-    np.testing.assert_allclose(np.asarray(classifier(x))[:, 0], 1 / (1 + np.exp(-functions.logit(x))), 1e-5)
+    classifier = build.build(DATA, Model(4, "lstm"), variant, np.random.SeedSequence(0)).classifier
+    np.testing.assert_allclose(np.asarray(classifier(x))[:, 0], 1 / (1 + np.exp(-parts.logit(x))), 1e-5)

@@ -8,13 +8,15 @@ import time
 import pytest
 from conftest import SMALL, Project
 
-from pipeline import fingerprint, runtime, storage, unfinished
-from pipeline.choices import params
-from pipeline.config import ROOT, UserError
-from pipeline.dataset import Split
+from pipeline.execution import fingerprint, resume, worker_pool
+from pipeline.results import folders
+from pipeline.results.splits import Split
+from pipeline.settings.errors import UserError
+from pipeline.settings.project import ROOT
+from pipeline.settings.study import params
 
-POOL = runtime.Pool(1, "test", "tasks")
-FILES = unfinished.Files[str, str](
+POOL = worker_pool.Pool(1, "test", "tasks")
+FILES = resume.Files[str, str](
     lambda folder, key, result: (folder / "result.txt").write_text(result, "utf-8"),
     lambda folder, key: (folder / "result.txt").read_text("utf-8"),
 )
@@ -22,7 +24,7 @@ FILES = unfinished.Files[str, str](
 
 @pytest.fixture(autouse=True)
 def root(tmp_path, monkeypatch):
-    monkeypatch.setattr(unfinished, "ROOT", tmp_path)
+    monkeypatch.setattr(resume, "ROOT", tmp_path)
     return tmp_path
 
 
@@ -40,8 +42,8 @@ class Work:
 
 
 def go(told, work, words=("a", "b", "c")):
-    with unfinished.folder_of(told) as folder:
-        return unfinished.each(folder, FILES, work, {word: (word,) for word in words}, POOL)
+    with resume.folder_of(told) as folder:
+        return resume.each(folder, FILES, work, {word: (word,) for word in words}, POOL)
 
 
 def test_what_was_finished_is_not_done_again(root, capsys):
@@ -86,16 +88,16 @@ def test_a_result_depends_on_its_values_its_data_its_code_and_where_it_is_made(t
     assert told(other) != before
     monkeypatch.undo()
     monkeypatch.setenv("XLA_FLAGS", "--other")
-    fingerprint.surroundings.cache_clear()
+    fingerprint.environment.cache_clear()
     assert told() != before
     monkeypatch.undo()
-    fingerprint.surroundings.cache_clear()
+    fingerprint.environment.cache_clear()
     code = shutil.copytree(ROOT / "src/pipeline", tmp_path / "pipeline")
-    (code / "steps.py").unlink()
-    monkeypatch.setattr(fingerprint, "__file__", str(code / "fingerprint.py"))
+    (code / "models/fit.py").unlink()
+    monkeypatch.setattr(fingerprint, "SOURCE", code)
     assert {name for name, value in told().items() if value != before[name]} == {"code"}
     monkeypatch.undo()
-    fingerprint.surroundings.cache_clear()
+    fingerprint.environment.cache_clear()
 
 
 @pytest.mark.slow
@@ -119,4 +121,4 @@ def test_a_stage_that_was_killed_gives_the_same_bytes_when_it_is_run_again(tmp_p
     assert "were finished before" not in out
     assert made.bytes(folder) == resumed
     assert not list(made.root.rglob("*.part"))
-    assert storage.PARAMS in {path.rpartition("/")[2] for path in resumed}
+    assert folders.PARAMS in {path.rpartition("/")[2] for path in resumed}

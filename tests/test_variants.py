@@ -8,11 +8,16 @@ import numpy as np
 import pytest
 from conftest import write_own_samples
 
-from pipeline import analyze, blocks, dataset, models, sampling, train
-from pipeline.choices import load_task, load_variant
-from pipeline.config import Data, Explain, Model, Probe, Study, Train, UserError, Variant, names_in
-from pipeline.dataset import Split
-from pipeline.formats import read_rows
+from pipeline.measures import read_model
+from pipeline.models import build, fit
+from pipeline.results import splits
+from pipeline.results.file_formats import read_rows
+from pipeline.results.splits import Split
+from pipeline.settings.errors import UserError
+from pipeline.settings.project import names_in
+from pipeline.settings.schema import Data, Explain, Model, Probe, Study, Train, Variant
+from pipeline.settings.study import load_task, load_variant
+from pipeline.tasks import lookup
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 DATA = Data(480, 0.2, 6, 2, 3, "zero_one", 0)
@@ -29,15 +34,15 @@ def study(variant, task="planted_key", data=DATA, cell="lstm"):
 
 def split(folder, config):
     folder.mkdir()
-    dataset.write(folder, range(96), config.data, np.random.SeedSequence(0), sampling.draw_of(config.task))
+    splits.write(folder, range(96), config.data, np.random.SeedSequence(0), lookup.draw_of(config.task))
     return Split(folder, 96)
 
 
 def go_through(config, folder):
     """Train and analyze one seed."""
     samples = split(folder, config)
-    trained = train.train_seed(config, 0, samples, samples, lambda points: None)
-    return trained, analyze.analyze_seed(config, samples, 0, trained)
+    trained = fit.train_seed(config, 0, samples, samples, lambda points: None)
+    return trained, read_model.analyze_seed(config, samples, 0, trained)
 
 
 @pytest.mark.slow
@@ -64,7 +69,7 @@ def test_every_variant_goes_through_every_task(variant, tmp_path):
 @pytest.mark.parametrize("variant", ["before_shared", "after_unshared"])
 def test_other_cells_are_used_and_learn(variant, cell, tmp_path):
     config = study(variant, cell=cell)
-    built = models.build(config.data, config.model, config.variant, np.random.SeedSequence(0))
+    built = build.build(config.data, config.model, config.variant, np.random.SeedSequence(0))
     assert cell in [layer.name for layer in built.classifier.layers]
     config = dataclasses.replace(config, train=Train(60, 16, 0.02, 8, 2))
     trained, _ = go_through(config, tmp_path / "data")
@@ -72,9 +77,9 @@ def test_other_cells_are_used_and_learn(variant, cell, tmp_path):
 
 
 def test_both_directions_start_from_weights_of_their_own():
-    built = models.build(DATA, Model(4, "bidirectional"), load_variant("none"), np.random.SeedSequence(0))
+    built = build.build(DATA, Model(4, "bidirectional"), load_variant("none"), np.random.SeedSequence(0))
     forward, backward = (
-        [w for path, w in models.get_weights(built.classifier).items() if name in path and "bias" not in path]
+        [w for path, w in build.get_weights(built.classifier).items() if name in path and "bias" not in path]
         for name in ("forward", "backward")
     )
     assert len(forward) == len(backward) == 2
@@ -84,8 +89,8 @@ def test_both_directions_start_from_weights_of_their_own():
 @pytest.mark.parametrize("variant", ["luong", "bahdanau", "multi_head"])
 def test_a_seed_gives_the_same_weights_to_layers_that_draw_by_themselves(variant):
     def weights(seed):
-        built = models.build(DATA, Model(4, "lstm"), load_variant(variant), np.random.SeedSequence(seed))
-        return models.get_weights(built.classifier)
+        built = build.build(DATA, Model(4, "lstm"), load_variant(variant), np.random.SeedSequence(seed))
+        return build.get_weights(built.classifier)
 
     first, again, other = weights(1), weights(1), weights(2)
     for path in first:
@@ -96,7 +101,7 @@ def test_a_seed_gives_the_same_weights_to_layers_that_draw_by_themselves(variant
 def test_luongs_weights_by_hand():
     import keras
 
-    from pipeline.attention import LuongAttention
+    from pipeline.models.attention_layers import LuongAttention
 
     layer = LuongAttention(units=1)
     states = np.array([[[1.0, 0.0], [0.0, 2.0], [1.0, 1.0]]], "float32")
@@ -111,7 +116,7 @@ def test_luongs_weights_by_hand():
 
 
 def test_weights_of_several_heads_are_by_head():
-    from pipeline.attention import MultiHeadPooling
+    from pipeline.models.attention_layers import MultiHeadPooling
 
     layer = MultiHeadPooling(heads=3, key_dim=2, units=5)
     output, weights = layer(np.random.default_rng(0).normal(size=(4, 6, 2)), return_attention_scores=True)
@@ -167,15 +172,15 @@ def test_a_layer_that_gives_back_something_else_is_refused_before_training(fault
     config = dataclasses.replace(study("none"), variant=Variant("before", name="variant_of_mine", attention=attention))
     samples = split(tmp_path / "data", config)
     with pytest.raises(UserError) as caught:
-        train.train_seed(config, 0, samples, samples, lambda points: pytest.fail("training began"))
+        fit.train_seed(config, 0, samples, samples, lambda points: pytest.fail("training began"))
     assert sentence in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
 def test_arguments_that_a_layer_does_not_take_are_named():
     attention = {"_target_": "pipeline.attention.LuongAttention", "unitz": 3}
-    with pytest.raises(UserError, match=r"LuongAttention cannot be made with \{'unitz': 3\}"):
-        blocks.attention_layer(Variant("after", name="mine", attention=attention), 0)
+    with pytest.raises(UserError, match=r"LuongAttention cannot be created with \{'unitz': 3\}"):
+        build.attention_layer(Variant("after", name="mine", attention=attention), 0)
 
 
 FIGURES = ["attention.png", "explanations.png", "learning.png"]

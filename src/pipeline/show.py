@@ -1,14 +1,15 @@
-"""Print what the comparison found; nothing is made anew. `python -m pipeline.show`"""
+"""Print the result of the comparison, without computing anything. `python -m pipeline.show`"""
 
-from pipeline import compare, storage, terminal
-from pipeline.command import command
-from pipeline.config import Config
+from pipeline.execution.command_line import command
+from pipeline.report import comparison, terminal
+from pipeline.results import folders
+from pipeline.settings.schema import Config
 
 
 def stage(config: Config) -> None:
-    """Print table and attention vectors of a comparison that is there already."""
-    folder = storage.made(config, "comparison")
-    results = compare.load(config)
+    """Print table and attention vectors of an existing comparison."""
+    folder = folders.existing(config, "comparison")
+    results = comparison.load(config)
     terminal.show_study(folder, {result.variant.name: result.attended for result in results}, config.tracking)
 
 

@@ -1,130 +1,115 @@
 """Run the stages for every combination of values. `python -m pipeline.sweep +variant=A,B data.key_step=0,10,19`"""
 
-import re
+import dataclasses
 import sys
+from functools import partial
 from importlib import import_module
 from pathlib import Path
-from typing import NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
-from pipeline import analyze, cluster, compare, dataset, storage, tables, terminal, tracking, train
-from pipeline.choices import digest
-from pipeline.command import command, job, mistakes_explained
-from pipeline.config import ROOT, Config, UserError
-from pipeline.formats import write_rows
-from pipeline.tables import Row, VariantResult
+from pipeline import analyze, dataset, train
+from pipeline.execution import dask_cluster, fingerprint
+from pipeline.execution.command_line import combinations, errors_reported
+from pipeline.execution.worker_pool import Pool, each
+from pipeline.report import sweep_tables, terminal
+from pipeline.report.sweep_tables import Point
+from pipeline.results import folders
+from pipeline.settings import study
+from pipeline.settings.project import ROOT
+from pipeline.settings.schema import Config
+from pipeline.settings.study import digest
+from pipeline.tracking import sync
+from pipeline.tracking.connection import shared
 
 STAGES = {
     ("data/train", "data/validation", "data/probe"): dataset.stage,
     ("models",): train.stage,
     ("attention",): analyze.stage,
 }
-DRAWN = 8  # combinations whose samples are drawn, at most
-MULTIRUN, LAUNCHER = "--multirun", "hydra/launcher="
 
 
-class Point(NamedTuple):
-    """A combination of values: those that were swept, name -> value as written, and all of them."""
-
-    swept: dict[str, str]
-    config: Config
-
-
-def run(config: Config, points: list[Point]) -> None:
-    """Make what is not there yet of the combination that this job of the sweep is."""
-    number, _ = job()
-    swept = points[number].swept or {"variant": config.chosen_variant().name}
-    words = " ".join(f"{name}={value}" for name, value in swept.items())
-    missing = not all(_is_made(config, kind) for kinds in STAGES for kind in kinds)
-    print(f"== {number + 1} of {len(points)}: {words}{'' if missing else ' (made before)'}", flush=True)
-    for kinds, make in STAGES.items() if missing else ():
-        with cluster.alone(str(storage.folder(config, kinds[0]))):  # of all jobs that need the same
-            if not all(_is_made(config, kind) for kind in kinds):
-                make(config)
+def main() -> None:
+    """Check all combinations, run those that have no result yet, then write the tables and figures of all."""
+    planned = combinations(Config.chosen_variant)
+    if planned:  # empty if only help was asked for
+        with errors_reported():
+            configs = [config for config, _ in planned]
+            points = _varying([Point(swept, config) for config, swept in planned])
+            run(configs, points)
+            gather(configs, points)
 
 
-def _is_made(config: Config, kind: str) -> bool:
-    try:
-        storage.made(config, kind)
-    except UserError:
-        return False
-    return True
+def run(configs: list[Config], points: list[Point]) -> None:
+    """Run the stages of all combinations that have no result yet.
+
+    With a cluster and at least as many combinations as seeds, each combination is one task of the cluster. Otherwise
+    one combination follows the other, and the seeds of each are spread.
+    """
+    missing = {}
+    for number, (config, point) in enumerate(zip(configs, points, strict=True)):
+        done = all(folders.exists(config, kind) for kinds in STAGES for kind in kinds)
+        spread = bool(config.cluster) and len(points) >= len(config.seeds)
+        if done or not spread:
+            print(f"== {number + 1} of {len(points)}: {point.title}{' (made before)' if done else ''}", flush=True)
+        if not done and spread:
+            missing[number] = config
+        elif not done:
+            make(config)
+    if missing:
+        _spread(missing, points)
 
 
-def tabulate(points: list[Point], results: list[VariantResult]) -> tuple[list[Row], list[Row]]:
-    """Return a row for each run and a row for each combination, those of a comparison, after the values swept."""
-    runs, summary = [], []
-    for (swept, config), result in zip(points, results, strict=True):
-        own = tables.run_rows([result], config.compare.thresholds, config.score)
-        runs += [swept | row for row in own]
-        summary += [swept | row for row in tables.summary_rows([result], own)]
-    return runs, summary
+def make(config: Config) -> None:
+    """Run the stages of one combination that have no result yet."""
+    for kinds, stage in STAGES.items():
+        with dask_cluster.alone(str(folders.folder(config, kinds[0]))):  # other combinations may need the same result
+            if not all(folders.exists(config, kind) for kind in kinds):
+                stage(config)
 
 
-def gather(points: list[Point]) -> None:
-    """Write the table of all runs, that of all combinations, and their figures, and have MLflow show them."""
-    from pipeline import figures, sweep_figures
+def _spread(missing: dict[int, Config], points: list[Point]) -> None:
+    """Have the workers of the cluster run a combination each, from its data to its analysis."""
+    first = next(iter(missing.values()))
 
-    results = [compare.load_variant_result(point.config) for point in points]
-    for point, result in zip(points, results, strict=True):  # a job on a cluster may not have been able to
-        values = storage.values(point.config, "attention")
-        tracking.ensure(point.config.tracking, values, result.trained, result.attended)
-    runs, summary = tabulate(points, results)
-    folder, settings = _folder(points), points[0].config.tracking
-    write_rows(folder / "runs.csv", runs)
-    write_rows(folder / "summary.csv", summary)
-    if len(points) > 1:
-        figures.save(sweep_figures.measures(summary, list(points[0].swept)), folder / "measures.png")
-    for point in points if len(points) <= DRAWN else []:
-        name = " ".join(point.swept.values()) or point.config.chosen_variant().name
-        path = folder / "samples" / (re.sub(r"[^\w.-]+", "_", name) + ".png")
-        figures.save(sweep_figures.samples(*_samples(point.config)), path)
-    tracking.ensure_sweep(settings, folder)
+    def report(number: int, result: object) -> None:
+        print(f"-- {number + 1} of {len(points)} is finished: {points[number].title}", flush=True)
+
+    with fingerprint.shared_folder() as path:
+        tasks_and_variants = [part for config in missing.values() for part in (config.task, config.variant)]
+        depends_on = partial(fingerprint.of_combinations, path, tasks_and_variants)
+        pool = Pool(None, "sweep", "combinations", received=report, cluster=first.cluster, fingerprint=depends_on)
+        each(_make_on_worker, {number: (config, sys.argv[1:]) for number, config in missing.items()}, pool)
+
+
+def _make_on_worker(config: Config, words: list[str]) -> None:
+    study.params.cache_clear()  # params.yaml may have changed since this worker ran another sweep
+    sys.argv[1:] = words  # quoted by messages that name a command
+    tracking = dataclasses.replace(config.tracking, uri=shared(config.tracking.uri))
+    make(dataclasses.replace(config, cluster=None, workers=1, tracking=tracking))
+
+
+def gather(configs: list[Config], points: list[Point]) -> None:
+    """Write the tables and figures of all combinations, and log them to MLflow."""
+    settings, results = configs[0].tracking, sweep_tables.load(points)
+    for config, result in zip(configs, results, strict=True):  # a worker of a cluster may not have been able to
+        sync.ensure(config.tracking, folders.values(config, "attention"), result.trained, result.attended)
+    folder = _folder(configs[0], points)
+    summary = sweep_tables.write(folder, points, results)
+    sync.ensure_sweep(settings, folder)
     terminal.show_sweep(summary, list(points[0].swept))
     terminal.show_where(folder, settings)
 
 
-def _samples(config: Config) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Return the attention of the first seed on probe samples, and their mask, both (samples, steps)."""
-    with storage.reading(config, "attention") as folder:
-        attention = np.load(folder / "attention.npy", mmap_mode="r", allow_pickle=False)[0]
-    return attention, dataset.load(config, "probe").rows("mask")
-
-
-def _folder(points: list[Point]) -> Path:
+def _folder(config: Config, points: list[Point]) -> Path:
     """Return the folder of a sweep's results: the one asked for, or one that no other sweep has."""
-    told = [[point.swept, storage.values(point.config, "attention")] for point in points]
-    return ROOT / (points[0].config.results or f"{storage.OUTPUTS}/sweep-{digest(told)}")
+    identity = [[point.swept, folders.values(point.study, "attention")] for point in points]
+    return ROOT / (config.results or f"{folders.OUTPUTS}/sweep-{digest(identity)}")
 
 
 def _varying(points: list[Point]) -> list[Point]:
     """Return the points without those values that are the same in all of them."""
     names = list(dict.fromkeys(name for point in points for name in point.swept))
     varying = [name for name in names if len({point.swept.get(name) for point in points}) > 1]
-    return [Point({name: point.swept.get(name, "") for name in varying}, point.config) for point in points]
-
-
-def main() -> None:
-    """Check all combinations, then run them, one after the other, then gather what came out."""
-    if not {"-m", MULTIRUN} & set(sys.argv):
-        sys.argv.insert(1, MULTIRUN)
-    points: list[Point] = []
-
-    def plan(config: Config) -> None:
-        config.chosen_variant()
-        points.append(Point(job()[1], config))
-
-    words = list(sys.argv)
-    sys.argv = [*(word for word in words if not word.startswith(LAUNCHER)), f"{LAUNCHER}basic"]  # plans here
-    command(plan)()
-    sys.argv = words
-    if points:  # none, if only help was asked for
-        varying = _varying(points)
-        command(lambda config: run(config, varying))()
-        with mistakes_explained():
-            gather(varying)
+    return [Point({name: point.swept.get(name, "") for name in varying}, point.study) for point in points]
 
 
 if __name__ == "__main__":

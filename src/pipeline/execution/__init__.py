@@ -1,0 +1,1 @@
+"""How a stage is started, spread over processes or machines, interrupted and resumed."""

@@ -1,0 +1,62 @@
+"""What a result depends on besides its settings: code, packages, machine and data."""
+
+import hashlib
+import os
+import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import Any
+
+from pipeline.results import folders
+from pipeline.results.splits import Split
+from pipeline.settings.project import ROOT
+from pipeline.settings.schema import Study
+from pipeline.settings.study import digest, plain
+
+PACKAGES = ("tensorflow", "keras", "numpy", "scipy")
+ARITHMETIC = ("TF_ENABLE_ONEDNN_OPTS", "ONEDNN_MAX_CPU_ISA", "XLA_FLAGS")  # set in `pipeline/__init__.py`
+SOURCE = Path(__file__).resolve().parents[1]
+ROOMS = ("settings", "results", "tasks", "models", "measures")  # no other code changes a result of a worker
+
+
+@cache
+def environment() -> dict[str, str]:
+    """Return name -> code, packages, processor and arithmetic of this process.
+
+    The code is hashed at the first call: a long-lived process goes on with the code that it imported.
+    """
+    files = [SOURCE / "__init__.py", *(path for room in ROOMS for path in sorted((SOURCE / room).rglob("*.py")))]
+    code = hashlib.sha256(b"".join(path.read_bytes() for path in files))
+    packages = {name: version(name) for name in PACKAGES}
+    arithmetic = {name: os.environ.get(name, "") for name in ARITHMETIC}
+    return {"code": code.hexdigest()[:12], **packages, "processor": platform.machine(), **arithmetic}
+
+
+def of(study: Study, kind: str, *splits: Split) -> dict[str, str]:
+    """Return name -> what a kind of result depends on, given the splits that it is made from."""
+    data = {split.folder.as_posix(): split.sha256 for split in splits}
+    return {**environment(), **data, "settings, or your own code": digest(folders.values(study, kind))}
+
+
+def of_combinations(path: str, tasks_and_variants: list[Any]) -> dict[str, str]:
+    """Return name -> what the combinations of a sweep depend on, if a worker runs each in the project's folder.
+
+    Args:
+        path: of a file in that folder, from `shared_folder`.
+        tasks_and_variants: those of the combinations.
+    """
+    folder = "that of the sweep" if (ROOT / path).exists() else f"another one ({ROOT})"
+    return {**environment(), "project folder": folder, "your own code or files": digest(plain(tasks_and_variants))}
+
+
+@contextmanager
+def shared_folder() -> Iterator[str]:
+    """Yield the path of a file, from the project's root, by which a process knows whether it sees the same folder."""
+    folder = ROOT / folders.OUTPUTS
+    folder.mkdir(exist_ok=True)
+    with NamedTemporaryFile(dir=folder, prefix="seen-") as file:
+        yield f"{folders.OUTPUTS}/{Path(file.name).name}"

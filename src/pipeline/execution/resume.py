@@ -1,0 +1,64 @@
+"""Finished parts of a stage, kept until all of it is finished, so that an interrupted stage resumes."""
+
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from pipeline.execution import worker_pool
+from pipeline.results import folders
+from pipeline.settings.project import ROOT
+from pipeline.settings.study import digest
+
+Key = TypeVar("Key", int, str)
+Result = TypeVar("Result")
+
+
+class Files(NamedTuple, Generic[Key, Result]):
+    """How the result of a task is written to a folder, and read from it."""
+
+    write: Callable[[Path, Key, Result], object]
+    read: Callable[[Path, Key], Result]
+
+
+@contextmanager
+def folder_of(fingerprint: Mapping[str, str]) -> Iterator[Path]:
+    """Yield the folder for the finished parts of a stage; it is removed when the block succeeds.
+
+    `fingerprint` is what the results depend on, from `fingerprint.of`: if any of it changes, so does the folder.
+    """
+    folder = ROOT / folders.OUTPUTS / "unfinished" / digest(dict(fingerprint))
+    folder.mkdir(parents=True, exist_ok=True)
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def each(
+    folder: Path,
+    files: Files[Key, Result],
+    work: Callable[..., Result],
+    tasks: Mapping[Key, tuple[Any, ...]],
+    pool: worker_pool.Pool,
+) -> dict[Key, Result]:
+    """Return what `worker_pool.each` returns, but run only the tasks whose results are not in the folder yet."""
+    before = {key: result for key in tasks if (result := _read(folder / str(key), files, key)) is not None}
+    if before:
+        print(f"{pool.title}: {len(before)} of {len(tasks)} {pool.unit} were finished before.", flush=True)
+
+    def keep(key: Key, result: Result) -> None:
+        with folders.replacing(folder / str(key)) as aside:
+            files.write(aside, key, result)
+        pool.received(key, result)
+
+    left = {key: arguments for key, arguments in tasks.items() if key not in before}
+    done = worker_pool.each(work, left, pool._replace(received=keep)) if left else {}
+    return {key: done[key] if key in done else before[key] for key in tasks}
+
+
+def _read(path: Path, files: Files[Key, Result], key: Key) -> Result | None:
+    """Return the result in a folder; None if there is none, or it is corrupt."""
+    try:
+        return files.read(path, key)
+    except folders.CORRUPT:
+        return None

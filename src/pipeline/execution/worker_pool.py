@@ -1,0 +1,106 @@
+"""Tasks spread over worker processes, on this machine's cores or on a cluster, with a progress bar."""
+
+import signal
+import sys
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, NamedTuple, TypeVar
+
+from joblib.externals import loky
+from joblib.externals.loky import process_executor
+from tqdm import tqdm
+
+from pipeline.execution import dask_cluster
+from pipeline.execution.start_tensorflow import import_tensorflow
+from pipeline.settings.errors import UserError
+
+Result = TypeVar("Result")
+Item = TypeVar("Item")
+Key = TypeVar("Key", bound=Hashable)
+
+IDLE = 300  # seconds that a worker process waits for its next task before it ends
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+
+
+class Pool(NamedTuple):
+    """Where tasks run, and what the progress bar shows.
+
+    Attributes:
+        workers: number of processes; None: one for each core.
+        title: text of the progress bar.
+        unit: what it counts.
+        prepare: is called while the workers start, before any task does.
+        received: is called with key and result of each task as soon as it is finished.
+        cluster: address of a Dask cluster that runs the tasks instead.
+        fingerprint: returns what the workers of a cluster must have in common with this process.
+    """
+
+    workers: int | None
+    title: str
+    unit: str
+    prepare: Callable[[], object] = lambda: None
+    received: Callable[[Any, Any], object] = lambda key, result: None
+    cluster: str | None = None
+    fingerprint: Callable[[], Mapping[str, str]] = dict
+
+
+def each(work: Callable[..., Result], tasks: Mapping[Key, tuple[Any, ...]], pool: Pool) -> dict[Key, Result]:
+    """Return key -> `work(*arguments)` for each task, computed by the workers of a pool.
+
+    Args:
+        work: what to do; it must not depend on what its process did before. TensorFlow is imported for it.
+        tasks: key -> arguments.
+        pool: where the tasks run.
+
+    Raises:
+        UserError: if a worker process was killed from outside, or the cluster cannot do the work.
+    """
+    done: dict[Key, Result] = {}
+    with _started(work, tasks, pool) as results:
+        for key, result in _progress(results, pool, len(tasks)):
+            done[key] = result
+            pool.received(key, result)
+    return {key: done[key] for key in tasks}
+
+
+@contextmanager
+def _started(
+    work: Callable[..., Result], tasks: Mapping[Key, tuple[Any, ...]], pool: Pool
+) -> Iterator[Iterator[tuple[Key, Result]]]:
+    """Yield an iterator over (key, result) of all tasks, in the order in which they finish."""
+    processes = min(pool.workers or loky.cpu_count(), len(tasks))
+    if pool.cluster:
+        with dask_cluster.results(work, tasks, pool.title, pool.cluster, pool.fingerprint) as results:
+            pool.prepare()
+            yield results
+    elif processes == 1:
+        import_tensorflow()
+        pool.prepare()
+        yield ((key, work(*arguments)) for key, arguments in tasks.items())
+    else:
+        executor = loky.get_reusable_executor(processes, timeout=IDLE, initializer=_start_worker, env=ONE_THREAD)
+        try:
+            executor.submit(int)  # starts the processes
+            pool.prepare()
+            futures = {executor.submit(work, *arguments): key for key, arguments in tasks.items()}
+            yield ((futures[future], future.result()) for future in loky.as_completed(futures))
+        except process_executor.TerminatedWorkerError:
+            reason = "a worker process died, perhaps because memory ran out"
+            raise UserError(f"{reason}: try again with workers=1.") from None
+        except BaseException:
+            executor.shutdown(kill_workers=True)
+            raise
+
+
+def _start_worker() -> None:
+    """Prepare a worker process for its tasks."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent receives Ctrl-C too, and ends its workers
+    # loky replaces a worker whose memory grows, which is no leak here: TensorFlow keeps what it compiled.
+    process_executor._MAX_MEMORY_LEAK_SIZE = sys.maxsize
+    import_tensorflow()
+
+
+def _progress(items: Iterable[Item], pool: Pool, total: int) -> Iterator[Item]:
+    """Yield the items under a progress bar that shows the time left."""
+    form = f"{{desc}} {{bar:24}} {{n_fmt}}/{{total_fmt}} {pool.unit}, {{elapsed}} elapsed, {{remaining}} left"
+    return iter(tqdm(items, pool.title, total, bar_format=form, file=sys.stderr))

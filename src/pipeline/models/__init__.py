@@ -1,0 +1,1 @@
+"""The models: attention layers, a model built and compiled, one seed trained and scored."""

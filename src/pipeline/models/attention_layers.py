@@ -1,0 +1,193 @@
+"""The article's attention block as one Keras layer."""
+
+from typing import Any
+
+import keras
+from keras import KerasTensor, ops
+
+
+@keras.saving.register_keras_serializable(package="pipeline")
+class StepAttention(keras.layers.Layer):
+    """Weighs the time steps of a sequence by a softmax over the steps, and multiplies it with the weights.
+
+    For an input `x` of shape `(batch, steps, features)`:
+
+    1. `t = transpose(x)`, shape `(batch, features, steps)`.
+    2. `w = softmax(t @ kernel + bias)` over the last axis, shape `(batch, features, steps)`: one
+       `(steps, steps)` kernel serves every feature.
+    3. If `shared`: the mean of `w` over the features, repeated for each of them.
+    4. `weights = transpose(w)`, shape `(batch, steps, features)`; the output is `x * weights`.
+
+    "Unshared" does not mean separate weights: the kernel serves all features either way, and `shared` only
+    averages what it puts out.
+
+    Source: the block `attention_3d_block` of https://github.com/philipperemy/keras-attention (2017), there the
+    chain Permute, Dense(softmax), mean and RepeatVector, Permute, Multiply.
+
+    Args:
+        shared: whether all features get the mean of their attention vectors.
+        kernel_initializer: initializer of the `(steps, steps)` kernel.
+        **kwargs: arguments of `keras.layers.Layer`, such as `name`.
+
+    Call arguments:
+        inputs: float tensor of shape `(batch, steps, features)`; `steps` must be known.
+        return_attention_scores: whether to return the weights beside the output.
+
+    Returns:
+        The weighted input, shape `(batch, steps, features)`; with `return_attention_scores` a pair of it and the
+        weights, of the same shape, each in [0, 1], summing to 1 over the steps.
+
+    Raises:
+        ValueError: on being built for an input that is not three-dimensional, or of an unknown number of steps.
+    """
+
+    def __init__(self, shared: bool, kernel_initializer: Any = "glorot_uniform", **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.shared = shared
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Create the `(steps, steps)` kernel and the `(steps,)` bias."""
+        if len(input_shape) != 3 or input_shape[1] is None:
+            raise ValueError(f"StepAttention needs an input (batch, steps, features) of known steps, not {input_shape}")
+        steps = input_shape[1]
+        self.kernel = self.add_weight(shape=(steps, steps), initializer=self.kernel_initializer, name="kernel")
+        self.bias = self.add_weight(shape=(steps,), initializer="zeros", name="bias")
+
+    def call(
+        self, inputs: KerasTensor, return_attention_scores: bool = False
+    ) -> KerasTensor | tuple[KerasTensor, KerasTensor]:
+        """Weigh the steps of `inputs`; see the class for shapes and arguments."""
+        by_feature = ops.transpose(inputs, (0, 2, 1))  # (batch, features, steps)
+        weights = ops.softmax(ops.matmul(by_feature, self.kernel) + self.bias, axis=-1)
+        if self.shared:
+            mean = ops.mean(weights, axis=1, keepdims=True)  # (batch, 1, steps)
+            weights = ops.broadcast_to(mean, ops.shape(weights))
+        weights = ops.transpose(weights, (0, 2, 1))  # (batch, steps, features)
+        output = inputs * weights
+        return (output, weights) if return_attention_scores else output
+
+    def get_config(self) -> dict[str, Any]:
+        """Return what `from_config` needs to make the same layer."""
+        initializer = keras.initializers.serialize(self.kernel_initializer)
+        return {**super().get_config(), "shared": self.shared, "kernel_initializer": initializer}
+
+
+@keras.saving.register_keras_serializable(package="pipeline")
+class NoAttention(keras.layers.Layer):
+    """Leaves a sequence as it is, and says that it weighs all steps alike: the yardstick.
+
+    Takes and returns what `StepAttention` does; the weights are 1 / steps, shape `(batch, steps, 1)`.
+    """
+
+    def call(
+        self, inputs: KerasTensor, return_attention_scores: bool = False
+    ) -> KerasTensor | tuple[KerasTensor, KerasTensor]:
+        """Return `inputs`."""
+        weights = ops.ones_like(inputs[:, :, :1]) / inputs.shape[1]
+        return (inputs, weights) if return_attention_scores else inputs
+
+
+class _LastStateAttention(keras.layers.Layer):
+    """Sums all states up by weights that depend on the last one: many to one.
+
+    For states `h` of shape `(batch, steps, features)`, the last of which is `q`:
+
+    1. `c`, `weights` = what a subclass's attention gives for the query `q`, of the shapes `(batch, features)` and
+       `(batch, steps[, heads])`.
+    2. The output is `tanh([c; q] @ kernel)`, shape `(batch, units)`.
+
+    Args:
+        units: size of the output.
+        **kwargs: arguments of `keras.layers.Layer`, such as `name`.
+
+    Source: the later layer of https://github.com/philipperemy/keras-attention (2020).
+    """
+
+    def __init__(self, units: int = 128, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.units = units
+        self.combine = keras.layers.Dense(units, "tanh", use_bias=False, name="combine")
+
+    def attend(self, query: KerasTensor, states: KerasTensor) -> tuple[KerasTensor, KerasTensor]:
+        """Return the context (batch, 1, features) and the weights, given `query` (batch, 1, features)."""
+        raise NotImplementedError
+
+    def call(
+        self, inputs: KerasTensor, return_attention_scores: bool = False
+    ) -> KerasTensor | tuple[KerasTensor, KerasTensor]:
+        """Sum up the states `inputs`."""
+        query = inputs[:, -1:, :]
+        context, weights = self.attend(query, inputs)
+        output = self.combine(ops.concatenate([context, query], axis=-1)[:, 0])
+        return (output, weights) if return_attention_scores else output
+
+    def get_config(self) -> dict[str, Any]:
+        """Return what `from_config` needs to make the same layer."""
+        return {**super().get_config(), "units": self.units}
+
+
+@keras.saving.register_keras_serializable(package="pipeline")
+class LuongAttention(_LastStateAttention):
+    """Luong's "general" attention: weights are `softmax(q @ (h @ kernel).T)`. For the rest see `_LastStateAttention`.
+
+    Source: Luong et al. (2015), "Effective approaches to attention-based neural machine translation".
+    """
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Create the kernel."""
+        self.keys = keras.layers.Dense(input_shape[-1], use_bias=False, name="keys")
+        self.inner = keras.layers.Attention(name="dot_product")
+
+    def attend(self, query: KerasTensor, states: KerasTensor) -> tuple[KerasTensor, KerasTensor]:
+        """Return the context (batch, 1, features) and the weights (batch, steps)."""
+        context, weights = self.inner([query, states, self.keys(states)], return_attention_scores=True)
+        return context, weights[:, 0]
+
+
+@keras.saving.register_keras_serializable(package="pipeline")
+class BahdanauAttention(_LastStateAttention):
+    """Additive attention: weights are `softmax(tanh(q @ k1 + h @ k2) @ scale)`. For the rest see `_LastStateAttention`.
+
+    Source: Bahdanau et al. (2015), "Neural machine translation by jointly learning to align and translate".
+    """
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Create the kernels."""
+        self.queries, self.keys = (
+            keras.layers.Dense(input_shape[-1], use_bias=False, name=name) for name in ("queries", "keys")
+        )
+        self.inner = keras.layers.AdditiveAttention(name="additive")
+
+    def attend(self, query: KerasTensor, states: KerasTensor) -> tuple[KerasTensor, KerasTensor]:
+        """Return the context (batch, 1, features) and the weights (batch, steps)."""
+        inputs = [self.queries(query), states, self.keys(states)]
+        context, weights = self.inner(inputs, return_attention_scores=True)
+        return context, weights[:, 0]
+
+
+@keras.saving.register_keras_serializable(package="pipeline")
+class MultiHeadPooling(_LastStateAttention):
+    """Keras' own multi-head attention with the last state as its query; weights are by head.
+
+    Args:
+        heads: number of heads.
+        key_dim: size of each head's keys.
+        **kwargs: those of `_LastStateAttention`.
+
+    Source: Vaswani et al. (2017), "Attention is all you need".
+    """
+
+    def __init__(self, heads: int = 4, key_dim: int = 8, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.heads, self.key_dim = heads, key_dim
+        self.inner = keras.layers.MultiHeadAttention(heads, key_dim, name="multi_head")
+
+    def attend(self, query: KerasTensor, states: KerasTensor) -> tuple[KerasTensor, KerasTensor]:
+        """Return the context (batch, 1, features) and the weights (batch, steps, heads)."""
+        context, weights = self.inner(query, states, return_attention_scores=True)
+        return context, ops.transpose(weights[:, :, 0], (0, 2, 1))
+
+    def get_config(self) -> dict[str, Any]:
+        """Return what `from_config` needs to make the same layer."""
+        return {**super().get_config(), "heads": self.heads, "key_dim": self.key_dim}

@@ -1,0 +1,58 @@
+"""Batches of samples in random order."""
+
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any
+
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+
+from pipeline.results.splits import Split
+from pipeline.settings.schema import Train
+
+SHUFFLED_BATCHES = 64  # batches read and shuffled at a time
+GROUP = 64  # batches handed over at a time, at most
+
+
+def shuffled_batches(split: Split, train: Train, rng: Generator) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
+    """Yield the samples of all epochs in random order, some full batches at a time.
+
+    Stretches of `SHUFFLED_BATCHES` batches are taken in random order, and the samples within each are shuffled:
+    memory stays flat in the number of samples. What fills no batch at the end of a stretch is left out.
+
+    Yields:
+        `x` (batches, batch_size, steps, features) and `y` (batches, batch_size, 1).
+    """
+    size = train.batch_size
+    starts = np.arange(0, split.samples, SHUFFLED_BATCHES * size)
+    for start in np.concatenate([rng.permutation(starts) for _ in range(train.epochs)]):
+        x, y = (split.rows(name, start, start + SHUFFLED_BATCHES * size) for name in ("x", "y"))
+        order = rng.permutation(len(x))[: len(x) // size * size]
+        yield x[order].reshape(-1, size, *x.shape[1:]), y[order].reshape(-1, size, 1)
+
+
+def groups(
+    split: Split, train: Train, rng: Generator
+) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32], int]]:
+    """Yield the batches of all epochs in groups of up to `GROUP`, none of which goes past a point of the curve.
+
+    Yields:
+        `x` (group, batch_size, steps, features) and `y` (group, batch_size, 1), always of the same shapes, and the
+        number of batches at their beginning that count.
+    """
+    size, seen = min(GROUP, train.log_every), 0
+    stretches = shuffled_batches(split, train, rng)
+    batches = ((x[i], y[i]) for x, y in stretches for i in range(len(x)))
+    while taken := list(islice(batches, min(size, train.log_every - seen % train.log_every))):
+        x, y = (np.zeros((size, *part.shape), np.float32) for part in taken[0])
+        for i, batch in enumerate(taken):
+            x[i], y[i] = batch
+        seen += len(taken)
+        yield x, y, len(taken)
+
+
+def batches_per_epoch(samples: int, size: int) -> int:
+    """Return how many full batches `shuffled_batches` yields in an epoch."""
+    stretches, rest = divmod(samples, SHUFFLED_BATCHES * size)
+    return stretches * SHUFFLED_BATCHES + rest // size

@@ -1,0 +1,231 @@
+"""Models built from a variant. Importing this module imports TensorFlow."""
+
+import random
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from typing import NamedTuple
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import KerasTensor, ops
+from numpy.random import SeedSequence
+from numpy.typing import NDArray
+
+from pipeline.models.attention_layers import StepAttention
+from pipeline.results.stage_files import Weights
+from pipeline.settings.errors import UserError
+from pipeline.settings.schema import Model, Shape, Variant
+from pipeline.settings.user_code import TARGET, locate
+
+# Matrix products this small gain nothing from a second thread; a second process does.
+tf.config.threading.set_intra_op_parallelism_threads(1)
+tf.config.threading.set_inter_op_parallelism_threads(1)
+
+TOLERANCE = 1e-5  # of the sum of a sample's attention weights, in float32
+READER_UNITS = 64  # of the article's prequel
+
+Layers = Callable[[KerasTensor], KerasTensor]
+
+
+class AttentionModel(NamedTuple):
+    """A model and, on the same layers, its parts.
+
+    `classifier` maps (batch, steps, features) to the probability of label 1, shape (batch, 1), or to its logit, or to
+    the number that a regression predicts.
+    `attention` maps the same input to attention weights (batch, steps, attended features or heads).
+    `values` maps the same input to the input of the attention layer, `weighted` to its output.
+    `head` maps the output of the attention layer to that of the classifier.
+    """
+
+    classifier: keras.Model
+    attention: keras.Model
+    values: keras.Model
+    weighted: keras.Model
+    head: keras.Model
+
+
+def output_of(regression: bool) -> str:
+    """Return the activation of the output layer: of a probability, or of any number."""
+    return "linear" if regression else "sigmoid"
+
+
+def build(
+    shape: Shape, model: Model, variant: Variant, seed: SeedSequence, activation: str = "sigmoid"
+) -> AttentionModel:
+    """Build a variant with the initial weights of a seed.
+
+    - before: input, attention layer, LSTM, dense sigmoid;
+    - after: input, LSTM with all its states, attention layer over them, flatten, dense sigmoid.
+
+    Where the attention layer gives one vector instead of one for each step, the dense layer follows it directly. With
+    `reader: dense`, a variant has a dense layer of 64 units over all steps instead of the LSTM.
+
+    Args:
+        shape: number of time steps and of features.
+        model: the recurrent layer, an LSTM or another, and its size.
+        variant: the attention layer and its placement.
+        seed: of the initial weights: Keras' default initializers, each with a draw of its own.
+        activation: of the output; "linear" gives logits.
+
+    Raises:
+        UserError: if the variant's attention layer cannot be used in this way.
+
+    Source: `attention_lstm.py` and `attention_dense.py` of https://github.com/philipperemy/keras-attention (2017).
+    """
+    draws = [int(draw) for draw in seed.generate_state(6) >> 1]  # Keras takes seeds of 31 bits
+    before = variant.placement == "before"
+    reader = _dense_reader(draws) if variant.reader == "dense" else recurrent_layer(model, not before, draws)
+    output = keras.layers.Dense(
+        1, activation, kernel_initializer=keras.initializers.GlorotUniform(draws[3]), name="output"
+    )
+    inputs = keras.Input((shape.time_steps, shape.input_dim), name="sequence")
+    values = inputs if before else reader(inputs)
+    weighted, weights = weigh(attention_layer(variant, draws[0]), values, variant, draws[0])
+    head = _head(weighted.ndim, reader if before else keras.layers.Flatten(name="flatten"), output)
+    part = keras.Input(weighted.shape[1:], name="weighted")
+    return AttentionModel(
+        classifier=keras.Model(inputs, head(weighted), name=variant.name),
+        attention=keras.Model(inputs, weights),
+        values=keras.Model(inputs, values),
+        weighted=keras.Model(inputs, weighted),
+        head=keras.Model(part, head(part)),
+    )
+
+
+def _head(dimensions: int, reader: Layers, output: Layers) -> Layers:
+    """Return the layers behind attention: its output is (batch, units), or has steps that a reader must read first."""
+    return output if dimensions == 2 else lambda weighted: output(reader(weighted))
+
+
+def _dense_reader(draws: list[int]) -> Layers:
+    flatten = keras.layers.Flatten(name="flatten")
+    dense = keras.layers.Dense(
+        READER_UNITS, kernel_initializer=keras.initializers.GlorotUniform(draws[1]), name="dense"
+    )
+    return lambda weighted: dense(flatten(weighted))
+
+
+def recurrent_layer(model: Model, sequences: bool, draws: list[int]) -> keras.layers.Layer:
+    """Return the recurrent layer of a model.
+
+    Args:
+        model: the cell and its size; "bidirectional" is two LSTMs of that size, one for each direction.
+        sequences: whether it returns all states, (batch, steps, units), or the last one.
+        draws: seeds of the initial weights: the second and third, and the fifth and sixth for the other direction.
+    """
+    cell = keras.layers.GRU if model.cell == "gru" else keras.layers.LSTM
+
+    def one_way(name: str, kernel: int, recurrent: int, reverse: bool = False) -> keras.layers.Layer:
+        return cell(
+            model.lstm_units,
+            return_sequences=sequences,
+            kernel_initializer=keras.initializers.GlorotUniform(kernel),
+            recurrent_initializer=keras.initializers.Orthogonal(seed=recurrent),
+            go_backwards=reverse,
+            name=name,
+        )
+
+    if model.cell != "bidirectional":
+        return one_way(model.cell, draws[1], draws[2])
+    backward = one_way("backward", draws[4], draws[5], reverse=True)
+    return keras.layers.Bidirectional(one_way("forward", draws[1], draws[2]), backward_layer=backward, name=model.cell)
+
+
+def attention_layer(variant: Variant, seed: int) -> keras.layers.Layer:
+    """Return the attention layer of a variant: the article's, or the class that the variant names.
+
+    Args:
+        variant: which layer.
+        seed: of its initial weights.
+
+    Raises:
+        UserError: if the class does not accept its arguments, or is not a Keras layer.
+    """
+    if variant.attention is None:
+        kernel = "zeros" if variant.uniform else keras.initializers.GlorotUniform(seed)
+        return StepAttention(variant.sharing == "shared", kernel, name="attention", trainable=not variant.uniform)
+    target = variant.attention[TARGET]
+    arguments = {name: value for name, value in variant.attention.items() if not name.startswith("_")}
+    create = locate(target, f"variant.attention.{TARGET}")
+    try:
+        with _keras_draws(seed):
+            layer = create(**arguments, name="attention")
+    except Exception as error:  # a user's layer may raise anything
+        raise UserError(
+            f"variant {variant.name}: {target} cannot be created with {arguments}: {_line(error)}."
+        ) from error
+    if not isinstance(layer, keras.layers.Layer):
+        raise UserError(f"variant {variant.name}: {target} gives a {type(layer).__name__}: it must be a Keras layer.")
+    return layer
+
+
+def weigh(
+    layer: keras.layers.Layer, values: KerasTensor, variant: Variant, seed: int
+) -> tuple[KerasTensor, KerasTensor]:
+    """Return the output of an attention layer for values (batch, steps, features), and its weights (batch, steps, k).
+
+    Raises:
+        UserError: if it does not return such a pair.
+    """
+    steps, subject = values.shape[1], f"variant {variant.name}: its attention layer"
+    try:
+        with _keras_draws(seed):
+            weighted, weights = layer(values, return_attention_scores=True)
+    except Exception as error:  # a user's layer may raise anything
+        reason = f"cannot give (output, weights) for {tuple(values.shape)}: {_line(error)}."
+        raise UserError(f"{subject} {reason}") from error
+    if len(weights.shape) not in (2, 3) or weights.shape[1] != steps:
+        wanted = f"(batch, {steps}) or (batch, {steps}, features)"
+        raise UserError(f"{subject} gives weights of shape {tuple(weights.shape)}: it must be {wanted}.")
+    if len(weighted.shape) not in (2, 3) or None in weighted.shape[1:]:
+        wanted = "(batch, units) or (batch, steps, features)"
+        raise UserError(f"{subject} gives an output of shape {tuple(weighted.shape)}: it must be {wanted}.")
+    return weighted, weights if len(weights.shape) == 3 else ops.expand_dims(weights, -1)
+
+
+def check_sums(weights: NDArray[np.floating], name: str) -> None:
+    """Raise a `UserError` unless attention weights (samples, steps, features) are in [0, 1] and sum to 1 over steps."""
+    sums = weights.sum(axis=1)
+    wrong = ~(np.abs(sums - 1) <= TOLERANCE)  # written so that NaN is wrong, too
+    if wrong.any():
+        sample, feature = np.argwhere(wrong)[0]
+        where = f"of sample {sample}, feature {feature} sum to {sums[sample, feature]:.6g}"
+        raise UserError(f"{name}: the attention weights {where}: they must sum to 1.")
+    if weights.min() < 0:
+        raise UserError(f"{name}: an attention weight is {weights.min():.6g}: none may be negative.")
+
+
+@lru_cache(maxsize=1)
+def classifier(shape: Shape, model: Model, variant: Variant, regression: bool) -> keras.Model:
+    """Return a variant's classifier, built once in a process, to be given trained weights."""
+    return build(shape, model, variant, SeedSequence(0), output_of(regression)).classifier
+
+
+def get_weights(model: keras.Model) -> Weights:
+    """Return copies of a model's weights by the path of their variables."""
+    return {variable.path: np.array(variable) for variable in model.weights}
+
+
+def set_weights(model: keras.Model, weights: Weights) -> None:
+    """Give a model the weights that `get_weights` returned."""
+    for variable in model.weights:
+        variable.assign(weights[variable.path])
+
+
+@contextmanager
+def _keras_draws(seed: int) -> Iterator[None]:
+    """Make Keras draw the seeds that a layer leaves open from a seed; Keras uses Python's global generator for them."""
+    state = random.getstate()
+    random.seed(seed)
+    try:
+        yield
+    finally:
+        random.setstate(state)
+
+
+def _line(error: Exception) -> str:
+    """Return an error's message in one line, without what Keras puts around it."""
+    message = str(error).rpartition("Error encountered:")[2].partition("Arguments received")[0]
+    return " ".join(message.split()).rstrip(".")[:300]

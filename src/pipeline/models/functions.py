@@ -1,0 +1,70 @@
+"""Models as functions of arrays, for any number of samples. Importing this module imports TensorFlow."""
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import NamedTuple
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.random import SeedSequence
+from numpy.typing import NDArray
+
+from pipeline.models.build import AttentionModel, build
+from pipeline.settings.schema import Model, Shape, Variant
+
+Function = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+
+
+class Functions(NamedTuple):
+    """A model's parts as functions of arrays, with the weights that the model was given last.
+
+    `attention`, `values` and `weighted` are those of `AttentionModel`; `logit` maps samples to logits (samples,),
+    `head` does so for the output of the attention layer, and `gradient` maps samples to the gradient of each one's
+    logit with respect to its input, of the same shape.
+    """
+
+    model: AttentionModel
+    attention: Function
+    values: Function
+    weighted: Function
+    logit: Function
+    head: Function
+    gradient: Function
+
+
+@lru_cache(maxsize=1)
+def functions(shape: Shape, model: Model, variant: Variant) -> Functions:
+    """Return a variant's functions, traced once in a process for all its weights."""
+    built = build(shape, model, variant, SeedSequence(0), "linear")
+    logit, head = in_batches(built.classifier), in_batches(built.head)
+    return Functions(
+        built,
+        in_batches(built.attention),
+        in_batches(built.values),
+        in_batches(built.weighted),
+        lambda x: logit(x)[:, 0],
+        lambda weighted: head(weighted)[:, 0],
+        in_batches(_input_gradient(built.classifier)),
+    )
+
+
+def in_batches(model: Callable[[tf.Tensor], tf.Tensor], batch: int = 1000) -> Function:
+    """Return a function that gives a model's output for any number of samples, a large batch at a time."""
+    call = tf.function(model, reduce_retracing=True, autograph=False)  # AutoGraph leaves files behind
+
+    def output(x: NDArray[np.float32]) -> NDArray[np.float32]:
+        starts = range(0, len(x), batch)
+        return np.concatenate([call(tf.constant(x[start : start + batch])).numpy() for start in starts])
+
+    return output
+
+
+def _input_gradient(model: keras.Model) -> Callable[[tf.Tensor], tf.Tensor]:
+    def gradient(x: tf.Tensor) -> tf.Tensor:
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            output = tf.reduce_sum(model(x))  # a sample's output depends on that sample alone
+        return tape.gradient(output, x)
+
+    return gradient

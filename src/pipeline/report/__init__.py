@@ -1,0 +1,1 @@
+"""Tables, tests, figures and text of a comparison or a sweep."""

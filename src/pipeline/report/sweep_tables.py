@@ -1,0 +1,72 @@
+"""The tables and figures of a sweep: its combinations of values side by side."""
+
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.report import tables
+from pipeline.report.comparison import load_variant_result
+from pipeline.report.tables import Row, VariantResult
+from pipeline.results import folders, splits
+from pipeline.results.file_formats import write_rows
+from pipeline.settings.schema import Study
+
+DRAWN = 8  # combinations whose samples are drawn, at most
+
+
+class Point(NamedTuple):
+    """A combination of values: those that are swept, name -> value as written, and the whole study."""
+
+    swept: dict[str, str]
+    study: Study
+
+    @property
+    def title(self) -> str:
+        """Return the values that are swept, or the variant if there are none."""
+        swept = self.swept or {"variant": self.study.chosen_variant().name}
+        return " ".join(f"{name}={value}" for name, value in swept.items())
+
+
+def load(points: list[Point]) -> list[VariantResult]:
+    """Return the results of all combinations.
+
+    Raises:
+        UserError: if one is missing, corrupt, or was made with other values.
+    """
+    return [load_variant_result(point.study) for point in points]
+
+
+def tabulate(points: list[Point], results: list[VariantResult]) -> tuple[list[Row], list[Row]]:
+    """Return a row for each run and a row for each combination: the swept values, then the columns of a comparison."""
+    runs, summary = [], []
+    for (swept, study), result in zip(points, results, strict=True):
+        rows = tables.run_rows([result], study.compare.thresholds, study.score)
+        runs += [swept | row for row in rows]
+        summary += [swept | row for row in tables.summary_rows([result], rows)]
+    return runs, summary
+
+
+def write(folder: Path, points: list[Point], results: list[VariantResult]) -> list[Row]:
+    """Write the tables of all runs and of all combinations, and their figures; return the latter table."""
+    from pipeline.report import figures, sweep_figures
+
+    runs, summary = tabulate(points, results)
+    write_rows(folder / "runs.csv", runs)
+    write_rows(folder / "summary.csv", summary)
+    if len(points) > 1:
+        figures.save(sweep_figures.measures(summary, list(points[0].swept)), folder / "measures.png")
+    for point in points if len(points) <= DRAWN else []:
+        name = " ".join(point.swept.values()) or point.study.chosen_variant().name
+        path = folder / "samples" / (re.sub(r"[^\w.-]+", "_", name) + ".png")
+        figures.save(sweep_figures.samples(*_samples(point.study)), path)
+    return summary
+
+
+def _samples(study: Study) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Return the attention of the first seed on probe samples, and their mask, both (samples, steps)."""
+    with folders.reading(study, "attention") as folder:
+        attention = np.load(folder / "attention.npy", mmap_mode="r", allow_pickle=False)[0]
+    return attention, splits.load(study, "probe").rows("mask")

@@ -1,0 +1,167 @@
+"""Where results are, and how they are written (aside, then renamed) and read (only if they fit the settings)."""
+
+import dataclasses
+import json
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.results.file_formats import write_text
+from pipeline.settings.errors import UserError
+from pipeline.settings.project import ROOT
+from pipeline.settings.schema import Study
+from pipeline.settings.study import digest, load_variant, params, plain
+
+# The sections of the configuration that each kind of result depends on.
+TRAINING = ("task", "data", "model", "train", "seeds", "variant")
+SECTIONS = {
+    "data/train": ("task", "data"),
+    "data/validation": ("task", "data"),
+    "data/probe": ("task", "data", "probe"),
+    "models": TRAINING,
+    "attention": (*TRAINING, "probe", "explain"),
+    "controls": ("task", "data", "model", "train", "variants", "controls"),
+    "comparison": ("task", "data", "model", "train", "seeds", "variants", "probe", "explain", "controls", "compare"),
+}
+STAGES = {"data": "dataset", "models": "train", "attention": "analyze", "comparison": "compare"}  # else the kind itself
+PARAMS = "params.json"
+CORRUPT = (ValueError, LookupError, BadZipFile, FileNotFoundError)  # raised on reading corrupt or incomplete files
+OUTPUTS = "outputs"  # folder of results with other values than the study's
+
+
+def values(study: Study, kind: str) -> dict[str, Any]:
+    """Return the values that a kind of result depends on, as JSON can hold them; variants with their definitions."""
+    sections = {name: getattr(study, name) for name in SECTIONS[kind]}
+    if "variants" in sections:
+        sections["variants"] = [load_variant(name) for name in study.variants]
+    return {name: plain(value) for name, value in sections.items()}
+
+
+def folder(study: Study, kind: str) -> Path:
+    """Return the folder of a kind of result.
+
+    It is the folder that `dvc repro` keeps if all values it depends on are those of params.yaml and conf/. Any other
+    values have a folder in outputs/, so that work by hand does not touch the study.
+    """
+    wanted = values(study, kind)
+    committed = dataclasses.replace(params(), variant=study.variant and load_variant(study.variant.name))
+    base = ROOT if wanted == values(committed, kind) else ROOT / OUTPUTS / digest(wanted)
+    return base / kind / study.variant.name if "variant" in wanted and study.variant else base / kind
+
+
+def shown(path: Path) -> str:
+    """Return a path as a user would write it: relative to the project's root if it is inside."""
+    return path.relative_to(ROOT).as_posix() if path.is_relative_to(ROOT) else str(path)
+
+
+@contextmanager
+def writing(study: Study, kind: str) -> Iterator[Path]:
+    """Yield an empty folder that replaces `folder(study, kind)` when the block succeeds.
+
+    The folder also gets params.json, the values that its content depends on. After an error or Ctrl-C, the previous
+    folder is unchanged.
+
+    Raises:
+        UserError: if the folder cannot be written, for instance on a full disk.
+    """
+    target = folder(study, kind)
+    try:
+        with replacing(target) as aside:
+            yield aside
+            write_text(aside / PARAMS, json.dumps(values(study, kind), indent=2) + "\n")
+    except OSError as error:
+        raise UserError(f"{shown(target)} cannot be written: {error.strerror or error}.") from error
+
+
+@contextmanager
+def replacing(target: Path) -> Iterator[Path]:
+    """Yield an empty folder that replaces another when the block succeeds, and not before."""
+    aside, old = target.with_name(f"{target.name}.part"), target.with_name(f"{target.name}.old.part")
+    try:
+        shutil.rmtree(aside, ignore_errors=True)
+        aside.mkdir(parents=True)
+        yield aside
+        if target.exists():
+            target.replace(old)
+        aside.replace(target)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def existing(study: Study, kind: str) -> Path:
+    """Return the folder of a kind of result, if it holds one made with these values.
+
+    Raises:
+        UserError: if it does not exist, or was made with other values; the message names the command that makes it.
+    """
+    path = folder(study, kind)
+    try:
+        found = json.loads((path / PARAMS).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{shown(path)} does not exist yet: {remedy(study, kind)}") from None
+    except ValueError:
+        raise UserError(f"{shown(path / PARAMS)} is damaged: {remedy(study, kind)}") from None
+    difference = _difference(found, values(study, kind))
+    if difference:
+        raise UserError(f"{shown(path)} was made with other values ({difference}): {remedy(study, kind)}")
+    return path
+
+
+def exists(study: Study, kind: str) -> bool:
+    """Return whether there is a result of a kind made with these values."""
+    try:
+        existing(study, kind)
+    except UserError:
+        return False
+    return True
+
+
+@contextmanager
+def reading(study: Study, kind: str) -> Iterator[Path]:
+    """Yield `existing(study, kind)`; a corrupt file in it ends the block with a `UserError`."""
+    path = existing(study, kind)
+    try:
+        yield path
+    except CORRUPT as error:
+        raise UserError(f"{shown(path)} is damaged: {remedy(study, kind)}") from error
+
+
+def remedy(study: Study, kind: str) -> str:
+    """Return the half-sentence that names the command that makes a kind of result."""
+    output, variant = kind.split("/", maxsplit=1)[0], study.variant
+    stage = STAGES.get(output, output)
+    words = [f"+variant={variant.name}"] if variant and "variant" in SECTIONS[kind] else []
+    words += [word for word in sys.argv[1:] if "=" in word and not word.startswith(("+variant=", "-"))]
+    return f"run `{' '.join(['python -m', f'pipeline.{stage}', *words])}`."
+
+
+def _difference(found: Any, wanted: Any, name: str = "") -> str:
+    """Return the first difference between two JSON values, in words; an empty string if they are equal."""
+    if isinstance(found, dict) and isinstance(wanted, dict):
+        inner = (_difference(found.get(k), wanted.get(k), f"{name}.{k}".lstrip(".")) for k in {**wanted, **found})
+        return next((words for words in inner if words), "")
+    return "" if found == wanted else f"{name} {found}, not {wanted}"
+
+
+def load_array(path: Path, shape: tuple[int, ...], dtype: str, advice: str) -> NDArray[Any]:
+    """Return an array of a `.npy` file, mapped into memory and read-only.
+
+    Raises:
+        UserError: if the file is missing, incomplete, no array, or of another shape or type; it ends with `advice`.
+    """
+    try:
+        array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+        fits = isinstance(array, np.ndarray) and array.shape == shape and array.dtype == np.dtype(dtype)
+    except (ValueError, OSError, EOFError):
+        fits = False
+    if not fits:
+        raise UserError(f"{shown(path)} is not a complete array of {dtype} {shape}: {advice}")
+    return array

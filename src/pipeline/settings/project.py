@@ -1,0 +1,21 @@
+"""Where the project is, and which files its conf/ offers."""
+
+import os
+from pathlib import Path
+
+
+def _find_root() -> Path:
+    """Return the project's root: PROJECT_ROOT, else the working folder or one above it, else this checkout."""
+    if "PROJECT_ROOT" in os.environ:
+        return Path(os.environ["PROJECT_ROOT"]).resolve()
+    checkout = Path(__file__).resolve().parents[3]
+    around = (Path.cwd(), *Path.cwd().parents)
+    return next((p for p in around if (p / "dvc.yaml").is_file() and (p / "conf/config.yaml").is_file()), checkout)
+
+
+ROOT = _find_root()
+
+
+def names_in(group: str) -> list[str]:
+    """Return the names of all files in conf/variant/ or conf/task/."""
+    return sorted(path.stem for path in (ROOT / "conf" / group).glob("*.yaml"))

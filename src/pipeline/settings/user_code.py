@@ -1,0 +1,74 @@
+"""What a configuration names of the user's own: functions and classes by their dotted path, files of data."""
+
+import hashlib
+import pkgutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache, lru_cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from pipeline.settings.errors import UserError
+from pipeline.settings.project import ROOT
+
+TARGET, SOURCE = "_target_", "_source_"  # keys of a dotted path, and of `source_hash` of it
+CONTENT = "_content_"  # key of `content_hash`
+
+
+def locate(path: str, where: str) -> Any:
+    """Return what a dotted path such as "package.module.name" names, in the environment or the project's root.
+
+    Args:
+        path: the dotted path.
+        where: the parameter that holds it, for messages.
+
+    Raises:
+        UserError: if there is nothing by that name, or what it needs cannot be imported.
+    """
+    try:
+        with _root_on_path():
+            return pkgutil.resolve_name(path)
+    except Exception as error:  # whatever a user's own module raises
+        raise UserError(f"{where} is {path}: it cannot be imported ({' '.join(str(error).split())}).") from error
+
+
+@cache
+def source_hash(path: str) -> str | None:
+    """Return a hash of the user's own file or package that a dotted path leads into; none for an installed package.
+
+    So that results of a user's own layer are told from those that it gave before it was changed. It is that of when
+    this was first asked: a process imports a file once.
+    """
+    with _root_on_path():
+        spec = find_spec(path.split(".", maxsplit=1)[0])
+    origin = Path(spec.origin) if spec and spec.origin else Path(sys.prefix)
+    installed = origin.is_relative_to(sys.prefix) or origin.is_relative_to(Path(__file__).parents[1])
+    if installed or not origin.is_relative_to(ROOT):
+        return None
+    files = sorted(origin.parent.rglob("*.py")) if origin.name == "__init__.py" else [origin]
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:12]
+
+
+def content_hash(path: str | None) -> str | None:
+    """Return a hash of a file, given from the project's root; none if there is none."""
+    if path is None or not (ROOT / path).is_file():
+        return None
+    return _hash(ROOT / path, (ROOT / path).stat().st_mtime_ns)
+
+
+@lru_cache
+def _hash(path: Path, changed: int) -> str:
+    del changed  # the file is read again if it was
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:12]
+
+
+@contextmanager
+def _root_on_path() -> Iterator[None]:
+    sys.path.append(str(ROOT))  # last, so that a file there hides no package
+    try:
+        yield
+    finally:
+        sys.path.remove(str(ROOT))

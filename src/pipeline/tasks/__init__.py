@@ -1,0 +1,26 @@
+"""What the samples are: generators whose key steps are known, samples of the user's own, and the lookup of both."""
+
+from pipeline.tasks.generators import (
+    add_two_after_delimiter,
+    dense_key,
+    find_max,
+    moving_key,
+    null_key,
+    planted_key,
+    redundant_keys,
+    xor_keys,
+)
+from pipeline.tasks.user_data import planted_in_series, samples_of_file
+
+__all__ = [
+    "add_two_after_delimiter",
+    "dense_key",
+    "find_max",
+    "moving_key",
+    "null_key",
+    "planted_in_series",
+    "planted_key",
+    "redundant_keys",
+    "samples_of_file",
+    "xor_keys",
+]

@@ -1,0 +1,85 @@
+"""The controls of a study: what each one changes, and the samples that it trains on."""
+
+import dataclasses
+from pathlib import Path
+from typing import NamedTuple
+
+from numpy.random import SeedSequence
+
+from pipeline.results import splits
+from pipeline.results.evidence_files import NULL_KEY, ONE_FEATURE, UNIFORM
+from pipeline.results.splits import Split
+from pipeline.settings.errors import UserError
+from pipeline.settings.schema import Data, Study, Variant
+from pipeline.settings.study import load_variant
+from pipeline.tasks import lookup
+
+
+class Control(NamedTuple):
+    """A variant and the data to train it on; with `unrelated`, its labels do not depend on its samples."""
+
+    name: str
+    variant: Variant
+    data: Data
+    unrelated: bool = False
+
+    @property
+    def title(self) -> str:
+        """Return a name that no other control of the study has."""
+        return f"{self.name}, {self.variant.name}"
+
+
+def planned(study: Study) -> list[Control]:
+    """Return the controls of a study.
+
+    - frozen uniform: one variant of each placement, its attention fixed at 1 / T: is attention needed at all?
+    - one feature: one unshared variant of each placement on sequences of one feature, as in the figures of the original
+      repository, if the task has such sequences;
+    - null key: every variant, with labels that do not depend on the key: its score must stay at chance.
+    """
+    variants = [load_variant(name) for name in study.variants]
+    by_placement = _first_of_each_placement([variant for variant in variants if variant.attention is None])
+    unshared = _first_of_each_placement([variant for variant in variants if variant.sharing == "unshared"])
+    one = dataclasses.replace(study.data, input_dim=1)
+    few = dataclasses.replace(study.data, samples=study.controls.null_key_samples)
+    return [
+        *(Control(UNIFORM, dataclasses.replace(v, uniform=True), study.data) for v in by_placement),
+        *(Control(ONE_FEATURE, variant, one) for variant in unshared if _can_draw(study, one)),
+        *(Control(NULL_KEY, variant, few, unrelated=True) for variant in variants),
+    ]
+
+
+def _can_draw(study: Study, data: Data) -> bool:
+    """Return whether the study's task has samples of this shape."""
+    try:
+        lookup.check_task(study.task, data)
+    except UserError:
+        return False
+    return True
+
+
+def _first_of_each_placement(variants: list[Variant]) -> list[Variant]:
+    placements = [variant.placement for variant in variants]
+    return [variant for index, variant in enumerate(variants) if variant.placement not in placements[:index]]
+
+
+def samples_of(study: Study, control: Control, unchanged: tuple[Split, Split], folder: Path) -> tuple[Split, Split]:
+    """Return the training and the held-out samples of a control.
+
+    Args:
+        study: gives the task.
+        control: which one.
+        unchanged: the study's training and held-out samples, for a control that does not change them.
+        folder: where the samples of any other control are drawn.
+    """
+    if control.data == study.data and not control.unrelated:
+        return unchanged
+    counts = {"train": control.data.train_samples, "validation": control.data.validation_samples}
+    generator, drawn, first = lookup.draw_of(study.task), [], 0
+    draw = lookup.unrelated(generator) if control.unrelated else generator
+    for (name, samples), stream in zip(counts.items(), SeedSequence(control.data.seed).spawn(2), strict=True):
+        (folder / name).mkdir()
+        splits.write(folder / name, range(first, first + samples), control.data, stream, draw)
+        drawn.append(Split(folder / name, samples))
+        first += samples
+    return drawn[0], drawn[1]

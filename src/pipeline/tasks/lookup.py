@@ -1,0 +1,79 @@
+"""The generator of samples that a task names: found, bound to its options, tried on a few samples."""
+
+import inspect
+
+import numpy as np
+from numpy.random import Generator, default_rng
+
+from pipeline.results.splits import Draw, Samples
+from pipeline.settings.errors import UserError
+from pipeline.settings.schema import CLASSIFICATION, Config, Data, Task
+from pipeline.settings.study import task_options
+from pipeline.settings.user_code import TARGET, locate
+
+FIRST = "first"  # the argument of a generator that has a limited number of samples
+
+
+def draw_of(task: Task) -> Draw:
+    """Return the generator that a task names, bound to its options.
+
+    Raises:
+        UserError: if there is no such generator, or it does not accept these options.
+    """
+    name, options = task["name"], task_options(task)
+    function = locate(task[TARGET], f"task.{TARGET}")
+    signature = inspect.signature(function).parameters
+    accepted = [name for name in list(signature)[4:] if name != FIRST]
+    for key in options:
+        if key not in accepted:
+            raise UserError(f"task.{key} is not a parameter: {name} has {', '.join(accepted) or 'none'}.")
+    for key in accepted:
+        if key not in options and signature[key].default is inspect.Parameter.empty:
+            raise UserError(f"task.{key} has no value: {name} needs one.")
+
+    def draw(background: Generator, labels: Generator, samples: int, data: Data, first: int = 0) -> Samples:
+        position = {FIRST: first} if FIRST in signature else {}
+        return function(background, labels, samples, data, **options, **position)  # type: ignore[no-any-return]
+
+    return draw
+
+
+def check(config: Config) -> None:
+    """Raise a `UserError` unless the task's generator can draw the samples that a study needs."""
+    needed = max(config.data.samples + config.probe.samples, config.controls.null_key_samples)
+    check_task(config.task, config.data, needed)
+
+
+def check_task(task: Task, data: Data, needed: int = 8) -> None:
+    """Raise a `UserError` unless a task's generator returns samples of the right shapes and values.
+
+    It is tried on eight samples; a generator that takes `first`, because its samples are limited, on all that are
+    needed.
+    """
+    name, draw = task["name"], draw_of(task)
+    samples = needed if FIRST in inspect.signature(locate(task[TARGET], TARGET)).parameters else 8
+    try:
+        x, y, mask = draw(default_rng(0), default_rng(0), samples, data)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"task {name} cannot draw samples ({error}).") from error
+    shape = (samples, data.time_steps, data.input_dim)
+    for part, array, wanted, kind in (("x", x, shape, "f4"), ("y", y, shape[:1], "f4"), ("mask", mask, shape[:2], "?")):
+        if array.shape != wanted or array.dtype != np.dtype(kind):
+            found = f"{array.dtype} {array.shape}"
+            raise UserError(f"task {name}: {part} is {found}: it must be {np.dtype(kind)} {wanted}.")
+    if not (np.isfinite(x).all() and np.isfinite(y).all()):
+        raise UserError(f"task {name}: x or y holds NaN or infinite values; none may.")
+    if task["kind"] == CLASSIFICATION and not np.isin(y, (0, 1)).all():
+        raise UserError(f"task {name}: y is {y[~np.isin(y, (0, 1))][0]}: in a classification it must be 0 or 1.")
+
+
+def unrelated(draw: Draw) -> Draw:
+    """Return a generator of the same samples with the labels of other samples, so that no label depends on its x."""
+
+    def drawn(background: Generator, labels: Generator, samples: int, data: Data, first: int = 0) -> Samples:
+        (spare,) = background.spawn(1)
+        x, _, mask = draw(background, labels, samples, data, first)
+        _, y, _ = draw(spare, labels, samples, data, first + samples)
+        return x, y, mask
+
+    return drawn

@@ -1,0 +1,162 @@
+"""Tasks on data of the user's own: samples of a file, and the article's key planted in real sequences."""
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.random import Generator, default_rng
+from numpy.typing import NDArray
+
+from pipeline.results.splits import Samples
+from pipeline.settings.errors import UserError
+from pipeline.settings.schema import Data
+from pipeline.tasks import array_files
+from pipeline.tasks.generators import plant
+
+
+def samples_of_file(
+    background: Generator, labels: Generator, samples: int, data: Data, *, path: str, first: int = 0
+) -> Samples:
+    """Deal samples of a file, each to one split alone, in an order drawn from `data.seed`.
+
+    The file holds `x` (samples, steps, features), `y` (samples,) and, if it is known, `mask` (samples, steps): true
+    at the steps that tell `y`. In Parquet these are columns, `x` of lists of lists.
+
+    Args:
+        background: not drawn from.
+        labels: not drawn from.
+        samples: how many.
+        data: the shape that they must have, and the seed of their order.
+        path: of the file.
+        first: place of the first of them in that order, which is gone through again at its end.
+
+    Raises:
+        UserError: if the file cannot be read, or its arrays do not fit.
+    """
+    del background, labels
+    x, y, mask = _whole_samples(path, data)
+    if samples > len(x):
+        least = "data.samples and probe.samples together, and controls.null_key_samples,"
+        raise UserError(f"task.path is {path}: it has {len(x)} samples, not {samples}; {least} may be no more.")
+    rows = default_rng(data.seed).permutation(len(x)).take(np.arange(first, first + samples), mode="wrap")
+    return x[rows], y[rows], mask[rows]
+
+
+def planted_in_series(
+    background: Generator,
+    labels: Generator,
+    samples: int,
+    data: Data,
+    *,
+    path: str | None = None,
+    feature: int | None = None,
+    noise: float = 0.0,
+) -> Samples:
+    """Draw stretches of a long series, and plant the label in them as `tasks.planted_key` does.
+
+    Each feature of the series is brought to mean 0 and standard deviation 1; of more features than `data.input_dim`
+    the first are taken. Stretches begin anywhere, and overlap.
+
+    Args:
+        background: where the beginnings and the noise are drawn from.
+        labels: where the labels are drawn from, equally likely.
+        samples: how many.
+        data: the shape of the samples, where the key is, and its coding.
+        path: of a file with the array `series` (length, features), in Parquet a column for each feature; None: a year
+            of hourly temperatures in San Francisco and Seattle (2010), which the package vega_datasets ships.
+        feature: the only one to plant the key in; None: all of them.
+        noise: standard deviation of normal noise on the key.
+
+    Raises:
+        UserError: if the series cannot be read, or does not fit.
+    """
+    series, name = _series(path), path or "that of vega_datasets"
+    for parameter, value, most in zip(
+        ("time_steps", "input_dim"), (data.time_steps, data.input_dim), series.shape, strict=True
+    ):
+        if value > most:
+            raise UserError(
+                f"data.{parameter} is {value}: it must be at most {most}, as the series ({name}) has {series.shape}."
+            )
+    starts = background.integers(0, len(series) - data.time_steps + 1, samples)
+    x = series[starts[:, None] + np.arange(data.time_steps), : data.input_dim]
+    return plant(x, background, labels, data, feature=feature, noise=noise)
+
+
+def _whole_samples(path: str, data: Data) -> Samples:
+    """Return all samples of a file, checked."""
+    arrays = array_files.read(path)
+    if not {"x", "y"} <= arrays.keys():
+        raise UserError(f"task.path is {path}: it holds {', '.join(arrays) or 'nothing'}; it must hold x and y.")
+    x, y = _numbers(path, "x", arrays["x"]), _numbers(path, "y", arrays["y"])
+    if x.ndim != 3 or not len(x):
+        raise UserError(f"task.path is {path}: x is {x.shape}: it must be (samples, time steps, features).")
+    for name, wanted, found in zip(
+        ("time_steps", "input_dim"), (data.time_steps, data.input_dim), x.shape[1:], strict=True
+    ):
+        if wanted != found:
+            raise UserError(f"data.{name} is {wanted}: it must be {found}, as x in {path} is {x.shape}.")
+    if y.shape != x.shape[:1]:
+        raise UserError(f"task.path is {path}: y is {y.shape}: it must be {x.shape[:1]}, a label for each sample of x.")
+    if (y == y[0]).all():
+        raise UserError(f"task.path is {path}: y is {y[0]:g} in all samples: there is nothing to learn.")
+    return x, y, _mask(path, arrays.get("mask"), x.shape[:2])
+
+
+def _numbers(path: str, name: str, array: NDArray[Any]) -> NDArray[np.float32]:
+    if array.dtype.kind not in "fiub":
+        raise UserError(f"task.path is {path}: {name} is of type {array.dtype}: it must be of numbers.")
+    with np.errstate(over="ignore"):
+        numbers = array.astype(np.float32)
+    if not np.isfinite(numbers).all():
+        raise UserError(f"task.path is {path}: {name} holds NaN or infinite values; none may, as float32.")
+    return numbers
+
+
+def _mask(path: str, mask: NDArray[Any] | None, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Return a mask as it is, or one without a mark if none is known."""
+    if mask is None:
+        return np.zeros(shape, bool)
+    if mask.shape != shape or mask.dtype.kind not in "biu" or not np.isin(mask, (0, 1)).all():
+        wanted = f"{shape}, of true and false"
+        raise UserError(f"task.path is {path}: mask is {mask.dtype} {mask.shape}: it must be {wanted}.")
+    unmarked = np.flatnonzero(~mask.any(axis=1))
+    if len(unmarked):
+        advice = "it must mark a step of each, or be left out"
+        raise UserError(
+            f"task.path is {path}: mask marks nothing in {len(unmarked)} samples (sample {unmarked[0]}): {advice}."
+        )
+    if mask.all():
+        raise UserError(
+            f"task.path is {path}: mask marks every step: it must tell key steps from others, or be left out."
+        )
+    return mask.astype(bool)
+
+
+def _series(path: str | None) -> NDArray[np.float32]:
+    """Return a series (length, features), each feature with mean 0 and standard deviation 1."""
+    if path is None:
+        series = _shipped()
+    else:
+        arrays = array_files.read(path)
+        found = arrays.get("series", np.stack(list(arrays.values()), axis=1) if path.endswith(".parquet") else None)
+        if found is None:
+            raise UserError(f"task.path is {path}: it holds {', '.join(arrays) or 'nothing'}; it must hold series.")
+        series = _numbers(path, "series", found)
+    if series.ndim != 2 or not len(series):
+        raise UserError(f"task.path is {path}: series is {series.shape}: it must be (length, features).")
+    spread = series.std(axis=0)
+    if not spread.all():
+        raise UserError(f"task.path is {path}: feature {spread.argmin()} is the same at all times: it must vary.")
+    return np.asarray((series - series.mean(axis=0)) / spread)
+
+
+@lru_cache(maxsize=1)
+def _shipped() -> NDArray[np.float32]:
+    try:
+        from vega_datasets import local_data
+    except ImportError:
+        advice = "pip install 'attention-pipeline[series]', or name a file"
+        raise UserError(f"task.path is null: that takes the package vega_datasets; {advice}.") from None
+    frames = (local_data.sf_temps(), local_data.seattle_temps())
+    return np.stack([frame["temp"].to_numpy(np.float32) for frame in frames], axis=1)

@@ -1,0 +1,133 @@
+"""How MLflow is reached, and what happens to logging when it stops answering."""
+
+import os
+import re
+import sys
+from collections.abc import Callable
+from enum import Enum
+from functools import cache
+
+from tqdm import tqdm
+
+from pipeline.execution.start_tensorflow import importing
+from pipeline.settings.errors import UserError
+from pipeline.settings.schema import Tracking
+from pipeline.tracking.mlflow_client import Tracker
+
+DEFAULTS = {
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "4",  # seconds; MLflow's own settings try for four minutes
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",  # whatever is missed is filled in from the files later
+    "PGCONNECT_TIMEOUT": "4",  # seconds
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+}
+
+
+class State(Enum):
+    """Whether MLflow answers this process."""
+
+    CONNECTED = "it answers"
+    LOST = "it stopped answering; the user does not know yet"
+    REPORTED = "it stopped answering, and the user was told"
+
+
+class Connection:
+    """Logging that never stops work: the results are in files, and MLflow can be filled in from them later.
+
+    CONNECTED becomes LOST when a call fails. While it is LOST, quiet calls (those during training) are skipped. The
+    next other call tries again: it leads back to CONNECTED, or reports the loss and leads to REPORTED, after which
+    nothing is tried any more.
+    """
+
+    def __init__(self) -> None:
+        self.state, self.reason = State.CONNECTED, ""
+
+    def attempt(self, log: Callable[[], object], quiet: bool = False) -> None:
+        """Call what logs, unless MLflow is lost; see the class."""
+        if self.state is State.REPORTED or (quiet and self.state is State.LOST):
+            return
+        try:
+            log()
+            self.state, self.reason = State.CONNECTED, ""
+        except _errors() as error:
+            self.lose(error)
+            if not quiet:
+                self._report()
+
+    def lose(self, error: Exception) -> None:
+        """Note that MLflow does not work, and why."""
+        self.state, self.reason = State.LOST, _reason(error)
+
+    def _report(self) -> None:
+        self.state = State.REPORTED
+        note = "no result is lost: `python -m pipeline.ui`, with the same tracking, fills in what is missing"
+        tqdm.write(f"MLflow was lost ({self.reason}); {note}.", file=sys.stderr)
+
+
+connection = Connection()  # of this process
+
+
+@cache
+def tracker_of(settings: Tracking) -> Tracker | None:
+    """Return the process's tracker, or None if tracking is off.
+
+    Raises:
+        UserError: if MLflow cannot be used; it says why.
+    """
+    if not settings.uri:
+        return None
+    for name, value in DEFAULTS.items():
+        os.environ.setdefault(name, value)
+    with importing():
+        from mlflow.store.tracking import sqlalchemy_store  # noqa: F401 (MLflow would, when first used)
+
+    try:
+        _reach_database(settings.uri)
+        tracker = Tracker(settings)
+        tracker.close_left_open()  # runs of processes that were killed
+    except ImportError as error:
+        advice = "'attention-pipeline[server]' has what postgresql+psycopg2:// takes"
+        raise UserError(f"{named(settings)}: that takes {error.name}, which is not installed; {advice}.") from error
+    except _errors() as error:
+        connection.lose(error)
+        raise UserError(f"{named(settings)}: MLflow cannot use it ({connection.reason}).") from error
+    return tracker
+
+
+def _reach_database(uri: str) -> None:
+    """Connect to a database server once: MLflow would try for 100 seconds, and print each failure."""
+    from sqlalchemy import NullPool, create_engine
+
+    if uri.startswith(("postgresql", "mysql", "mssql")):
+        create_engine(uri, poolclass=NullPool).connect().close()
+
+
+def named(settings: Tracking) -> str:
+    """Return the beginning of a sentence about where MLflow logs to: the parameter and its value."""
+    return f"tracking.uri is {without_password(str(settings.uri))}"
+
+
+def without_password(text: str) -> str:
+    """Return a text in which no address contains a password."""
+    return re.sub(r"(?<=://)([^\s/:@]*):[^\s/@]*@", r"\1:***@", text)
+
+
+def shared(uri: str | None) -> str | None:
+    """Return where the workers of a cluster log to; None for an embedded database: each machine may have its own."""
+    return None if str(uri).startswith("sqlite:") else uri
+
+
+def _errors() -> tuple[type[Exception], ...]:
+    """Return what MLflow raises when it does not work; called only after an error, because it imports MLflow."""
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    return MlflowException, SQLAlchemyError, OSError, UserError
+
+
+def _reason(error: Exception) -> str:
+    """Return in one line why MLflow does not work: the system's message on a connection, or MLflow's."""
+    first: BaseException = error
+    while cause := first.__cause__ or first.__context__:
+        first = cause
+    source = first if isinstance(first, OSError) else error
+    return without_password((str(source).splitlines() or [type(source).__name__])[0])[:300].rstrip(". ")

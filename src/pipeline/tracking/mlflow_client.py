@@ -1,0 +1,198 @@
+"""How results are logged to MLflow; only this room knows MLflow."""
+
+import json
+import logging
+import time
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager, suppress
+from importlib.metadata import version
+from math import isnan
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline.execution.signals import completed_first
+from pipeline.execution.start_tensorflow import import_tensorflow
+from pipeline.results.stage_files import AttendedSeed, Point, TrainedSeed
+from pipeline.settings.project import ROOT
+from pipeline.settings.schema import Data, Model, Tracking, Variant, score_of
+from pipeline.settings.study import digest
+from pipeline.tracking import provenance
+
+if TYPE_CHECKING:
+    from mlflow.entities import DatasetInput, Run
+
+Values = dict[str, Any]  # sections of the configuration, as params.json of a result holds them
+
+
+class Tracker:
+    """MLflow at the address that a file of conf/tracking/ names; its paths are relative to the project's root.
+
+    Database and experiment are created if need be: create one tracker before starting processes that create theirs.
+    """
+
+    def __init__(self, settings: Tracking) -> None:
+        import mlflow
+
+        for name in ("mlflow", "alembic"):
+            logging.getLogger(name).setLevel(logging.WARNING)
+        uri = str(settings.uri)
+        _, embedded, name = uri.partition("sqlite:///")
+        if embedded:
+            path = ROOT / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            uri = f"sqlite:///{path.as_posix()}"
+        mlflow.set_tracking_uri(uri)
+        self.uri, self.client = uri, mlflow.MlflowClient()
+        known = self.client.get_experiment_by_name(settings.experiment)
+        self.experiment_id = str(known.experiment_id if known else self._create_experiment(settings))
+
+    def _create_experiment(self, settings: Tracking) -> str:
+        from mlflow.exceptions import MlflowException
+
+        location = (ROOT / settings.artifacts).as_uri() if settings.artifacts else None
+        # The UI then shows the pages for training models, not those for language models.
+        tags = {"mlflow.experimentKind": "custom_model_development"}
+        try:
+            return str(self.client.create_experiment(settings.experiment, location, tags))
+        except MlflowException:
+            if known := self.client.get_experiment_by_name(settings.experiment):  # another process was first
+                return str(known.experiment_id)
+            raise
+
+    def find(self, **tags: str) -> "list[Run]":
+        """Return the FINISHED runs that have these tags."""
+        words = [f"tags.{name} = '{value}'" for name, value in tags.items()] + ["attributes.status = 'FINISHED'"]
+        return list(self.client.search_runs([self.experiment_id], " and ".join(words)))
+
+    @contextmanager
+    def run(self, name: str, tags: dict[str, str]) -> Iterator[str]:
+        """Start a run and yield its id; it ends as FINISHED, after an error as FAILED, after Ctrl-C as KILLED."""
+        run_id = ""
+        try:
+            with completed_first():
+                run_id = self.start(name, tags)
+            yield run_id
+        except BaseException as error:
+            if run_id:
+                self.end(run_id, error)
+            raise
+        self.end(run_id)
+
+    def start(self, name: str, tags: dict[str, str]) -> str:
+        """Start a run and return its id."""
+        tags = {**tags, "git_commit": provenance.git_commit(), "process": provenance.process_identity()}
+        return str(self.client.create_run(self.experiment_id, run_name=name, tags=tags).info.run_id)
+
+    @completed_first()
+    def end(self, run_id: str, error: BaseException | None = None) -> None:
+        """Mark a run as FINISHED, or after an error as FAILED, after Ctrl-C as KILLED."""
+        status = "FINISHED" if error is None else "FAILED" if isinstance(error, Exception) else "KILLED"
+        self.client.set_terminated(run_id, status)
+
+    @completed_first()
+    def delete(self, run_id: str) -> None:
+        """Delete a run."""
+        self.client.delete_run(run_id)
+
+    def log_curve(self, run_id: str, values: Values, points: list[Point]) -> None:
+        """Log points of the training curve over the number of batches seen."""
+        names = ("train_loss", f"train_{score_of(values['task'])}")
+        self.log(run_id, [(name, point[i], point[0]) for i, name in enumerate(names, 1) for point in points])
+
+    @completed_first()
+    def log_training(self, run_id: str, values: Values, seed: int, result: TrainedSeed) -> None:
+        """Log everything about a training but its curve: parameters, data, scores and model."""
+        from mlflow.entities import Dataset, DatasetInput
+
+        params = {f"{s}.{name}": v for s in ("task", "data", "model", "train") for name, v in values[s].items()}
+        params |= {"variant": values["variant"]["name"], "seed": seed}
+        what, source = {name: values[name] for name in ("task", "data")}, '{"uri": "data/train"}'
+        data = Dataset(values["task"]["name"], digest(what), "local", source, profile=json.dumps(what))
+        self._log_dataset(run_id, DatasetInput(data))
+        metrics = [("loss", result.loss, 0), (score_of(values["task"]), result.score, 0)]
+        self.log(run_id, metrics, params, {"weights_hash": result.weights_hash()})
+        self._log_model(run_id, values, result)  # last: it marks the run as FINISHED
+
+    def _log_dataset(self, run_id: str, data: "DatasetInput") -> None:
+        """Log the data; try again if another process is creating the same entry, which MLflow refuses."""
+        from mlflow.exceptions import MlflowException
+
+        for pause in (0.1, 1.0, 5.0):
+            with suppress(MlflowException):
+                return self.client.log_inputs(run_id, [data])
+            time.sleep(pause)
+        return self.client.log_inputs(run_id, [data])
+
+    def _log_model(self, run_id: str, values: Values, result: TrainedSeed) -> None:
+        import_tensorflow()
+        import mlflow.tensorflow
+        import numpy as np
+        from mlflow.models import ModelSignature
+        from mlflow.types import Schema, TensorSpec
+
+        from pipeline.models import build
+
+        shape, regression = Data(**values["data"]).shape, score_of(values["task"]) == "r2"
+        model = build.classifier(shape, Model(**values["model"]), Variant(**values["variant"]), regression)
+        build.set_weights(model, result.weights)
+        float32 = np.dtype(np.float32)
+        signature = ModelSignature(
+            Schema([TensorSpec(float32, (-1, *shape), "sequence")]), Schema([TensorSpec(float32, (-1, 1), "output")])
+        )
+        packages = [f"{name}=={version(name)}" for name in ("tensorflow", "keras", "numpy")]
+        with mlflow.start_run(run_id):
+            mlflow.tensorflow.log_model(model, name="model", signature=signature, pip_requirements=packages)
+
+    def log_attention(self, run_id: str, values: Values, title: str, result: AttendedSeed) -> None:
+        """Log the attention vector over the time steps, also as table and figure, and its measures."""
+        from pipeline.report import figures
+
+        lines = [f"{step},{weight:.9g}" for step, weight in enumerate(result.vector)]
+        self.client.log_text(run_id, "\n".join(["step,attention", *lines, ""]), "attention/vector.csv")
+        drawn = figures.attention([(title, result.vector[None], result.key)])
+        self.client.log_figure(run_id, drawn, "attention/vector.png")
+        metrics = [("attention", float(weight), step) for step, weight in enumerate(result.vector)]
+        metrics += [(name, value, 0) for name, value in result.measures.items() if not isnan(value)]
+        params, tags = {"probe.samples": values["probe"]["samples"]}, {"attention_hash": result.attention_hash()}
+        self.log(run_id, metrics, params, tags)
+
+    def log_comparison(self, run_id: str, folder: Path) -> None:
+        """Log the files of a comparison; to the page, add a note on commit and Python."""
+        from pipeline.report import html_page
+
+        self.client.log_artifacts(run_id, str(folder))
+        html = (folder / "report.html").read_text(encoding="utf-8")
+        self.client.log_text(run_id, html_page.with_note(html, provenance.note()), "report.html")
+        headline = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+        self.log(run_id, [(f"{variant}.{name}", v, 0) for variant, row in headline.items() for name, v in row.items()])
+
+    def log_sweep(self, run_id: str, folder: Path) -> None:
+        """Log the files of a sweep."""
+        self.client.log_artifacts(run_id, str(folder))
+
+    @completed_first()
+    def log(
+        self,
+        run_id: str,
+        metrics: list[tuple[str, float, int]],
+        params: dict[str, Any] | None = None,
+        tags: dict[str, str] | None = None,
+    ) -> None:
+        """Log metrics (name, value, step), params and tags, the tags with the last of the metrics."""
+        from mlflow.entities import Metric, Param, RunTag
+
+        now = int(time.time() * 1000)
+        entities = [Metric(name, value, now, step) for name, value, step in metrics]
+        *full, last = [entities[start : start + 800] for start in range(0, len(entities), 800)]  # MLflow takes 1000
+        for part in full:
+            self.client.log_batch(run_id, metrics=part)
+        words = [Param(name, str(value)) for name, value in (params or {}).items()]
+        self.client.log_batch(run_id, last, words, [RunTag(name, value) for name, value in (tags or {}).items()])
+
+    @completed_first()
+    def close_left_open(self, done: Collection[str] = ()) -> None:
+        """Mark RUNNING runs as KILLED whose process is gone, or whose `config_hash` is in `done`."""
+        for run in self.client.search_runs([self.experiment_id], "attributes.status = 'RUNNING'"):
+            tags = run.data.tags
+            if tags.get("config_hash") in done or not provenance.is_running(tags.get("process", "")):
+                self.end(run.info.run_id, KeyboardInterrupt())

@@ -1,0 +1,151 @@
+"""MLflow as a view of the result files, which can be filled in from them again at any time.
+
+There is one FINISHED run for each distinct result of a (variant, seed), identified by the tags `config_hash` (what it
+was made from), `weights_hash` and `attention_hash` (the results), and one for each distinct comparison and sweep.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+from pipeline.results import folders
+from pipeline.results.stage_files import AttendedSeed, TrainedSeed, read_attention, read_training
+from pipeline.settings.project import ROOT
+from pipeline.settings.schema import Tracking
+from pipeline.settings.study import digest
+from pipeline.tracking.connection import connection, tracker_of
+from pipeline.tracking.mlflow_client import Tracker, Values
+
+
+def prepare(settings: Tracking) -> None:
+    """Get MLflow ready before it is used: import it, and create database and experiment if need be.
+
+    This must happen before worker processes start, which would get in each other's way, and before an interrupt, which
+    must close their runs at once.
+
+    Raises:
+        UserError: if MLflow cannot be used, before any work is done.
+    """
+    tracker_of(settings)
+
+
+def ensure(
+    settings: Tracking, values: Values, trained: dict[int, TrainedSeed], attended: dict[int, AttendedSeed] | None = None
+) -> int:
+    """Ensure that each seed's result has a FINISHED run; create it from the result where there is none.
+
+    Args:
+        settings: where MLflow keeps the runs.
+        values: what the results were made from.
+        trained: seed -> result of training.
+        attended: seed -> result of the analysis, if there is one.
+
+    Returns:
+        How many runs were added or completed.
+    """
+    added: list[int] = []
+    if tracker := tracker_of(settings):
+        for seed, result in trained.items():
+            results = (result, attended[seed] if attended else None)
+            connection.attempt(partial(ensure_seed, tracker, values, seed, results, added))
+    return len(added)
+
+
+def ensure_seed(
+    tracker: Tracker,
+    values: Values,
+    seed: int,
+    results: tuple[TrainedSeed, AttendedSeed | None],
+    added: list[int],
+) -> None:
+    """Ensure that one seed's result has a FINISHED run; append the seed to `added` if a run was added or completed."""
+    trained, attended = results
+    runs = tracker.find(**result_tags(values, seed, trained))
+    hashes = [run.data.tags.get("attention_hash", "") for run in runs]
+    if runs and (attended is None or attended.attention_hash() in hashes):
+        return
+    if "" in hashes:
+        run_id = runs[hashes.index("")].info.run_id
+    else:
+        with tracker.run(*name_and_tags(values, seed)) as run_id:
+            tracker.log_curve(run_id, values, trained.curve)
+            tracker.log_training(run_id, values, seed, trained)
+    if attended is not None:
+        tracker.log_attention(run_id, values, name_and_tags(values, seed)[0], attended)
+    added.append(seed)
+
+
+def ensure_comparison(settings: Tracking, folder: Path) -> bool:
+    """Ensure that a comparison has a FINISHED run, with its tables, report and figures; return whether it was added."""
+    return _ensure_folder(settings, "comparison", folder, Tracker.log_comparison)
+
+
+def ensure_sweep(settings: Tracking, folder: Path) -> bool:
+    """Ensure that a sweep has a FINISHED run, with its tables and figures; return whether it was added."""
+    return _ensure_folder(settings, "sweep", folder, Tracker.log_sweep)
+
+
+def _ensure_folder(settings: Tracking, kind: str, folder: Path, log: Callable[[Tracker, str, Path], None]) -> bool:
+    """Ensure that a folder has a FINISHED run of a kind, identified by a hash of all its files."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    content = {f"{kind}_hash": hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:12]}
+    added: list[str] = []
+
+    def add(tracker: Tracker) -> None:
+        if not tracker.find(**content):
+            with tracker.run(kind, {"kind": kind, **content}) as run_id:
+                log(tracker, run_id, folder)
+            added.append(run_id)
+
+    if tracker := tracker_of(settings):
+        connection.attempt(partial(add, tracker))
+    return bool(added)
+
+
+def fill_from_files(settings: Tracking) -> int:
+    """Ensure that every result in the project's folders and in outputs/ has a run; return how many runs were added."""
+    trainings = {digest(values): (values, folder) for values, folder in _results("models/*")}
+    analyses: dict[str, list[tuple[Values, Path]]] = {key: [] for key in trainings}
+    for values, folder in _results("attention/*"):
+        key = digest({name: values[name] for name in folders.TRAINING})
+        analyses.setdefault(key, []).append((values, folder))
+    added = 0
+    for key, (values, folder) in trainings.items():
+        trained = read_training(folder)
+        for analysis_values, analysis in analyses[key]:
+            added += ensure(settings, analysis_values, trained, read_attention(analysis))
+        added += ensure(settings, values, trained)
+    for _, folder in _results("comparison"):
+        added += ensure_comparison(settings, folder)
+    for table in sorted(ROOT.glob(f"{folders.OUTPUTS}/sweep-*/summary.csv")):
+        added += ensure_sweep(settings, table.parent)
+    return added
+
+
+def _results(pattern: str) -> Iterator[tuple[Values, Path]]:
+    """Yield values and folder of every complete result of a kind."""
+    for base in (ROOT, *sorted(ROOT.glob(f"{folders.OUTPUTS}/*"))):
+        for path in sorted(base.glob(f"{pattern}/{folders.PARAMS}")):
+            if not path.parent.name.endswith(".part"):
+                yield json.loads(path.read_text(encoding="utf-8")), path.parent
+
+
+def config_hash(values: Values, seed: int) -> str:
+    """Return a hash of what a seed's model is made from."""
+    return digest({name: values[name] for name in ("task", "data", "model", "train", "variant")} | {"seed": seed})
+
+
+def name_and_tags(values: Values, seed: int) -> tuple[str, dict[str, str]]:
+    """Return the name of a seed's run, and the tags that say what it is a run of."""
+    variant = values["variant"]
+    tags = {"variant": variant["name"], "placement": variant["placement"], "sharing": variant.get("sharing", "")}
+    tags |= {"task": values["task"]["name"]}
+    tags |= {"kind": "seed", "seed": str(seed), "config_hash": config_hash(values, seed)}
+    return f"{variant['name']}, seed {seed}", tags
+
+
+def result_tags(values: Values, seed: int, result: TrainedSeed) -> dict[str, str]:
+    """Return the tags that distinguish a seed's result from all others."""
+    return {"config_hash": config_hash(values, seed), "weights_hash": result.weights_hash()}
