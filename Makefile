@@ -9,7 +9,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 .DEFAULT_GOAL := help
 .PHONY: help repro test test-services lint bench ui lock clean
 
-help:  ## list the targets
+help:  ## list all targets
 	@sed -n 's/^\([a-z-]*\): .*##/  make \1\t/p' Makefile
 
 .venv/ready: requirements.lock pyproject.toml
@@ -19,14 +19,13 @@ help:  ## list the targets
 	"$(BIN)/python" -m pip install --quiet --no-deps --no-build-isolation -e .
 	@touch $@
 
-repro: .venv/ready  ## run the study: whatever params.yaml, conf/ or the code changed
+repro: .venv/ready  ## run the study: every stage that a change to params.yaml, conf/ or the code affects
 	dvc repro
-	@python -m pipeline.show
 
-test: .venv/ready  ## run all tests
+test: .venv/ready  ## run the tests, except those that need real servers
 	python -m pytest
 
-test-services: .venv/ready  ## run the tests on real servers (on Debian, as root, it installs PostgreSQL and Chromium if need be)
+test-services: .venv/ready  ## run the tests on real servers (installs missing PostgreSQL or Chromium, on Debian as root)
 	@(ls /usr/lib/postgresql/*/bin/initdb && command -v chromium) > /dev/null 2>&1 || \
 		(apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qqy postgresql chromium)
 	python -m pip install --quiet --require-hashes --no-deps -r requirements-services.lock
@@ -36,24 +35,25 @@ lint: .venv/ready  ## check style and types
 	ruff check .
 	ruff format --check .
 	mypy
+	lint-imports
 
-bench: .venv/ready .venv-yardsticks/ready  ## measure the speed against other ways (some two hours; PARTS="epoch limit", ROUNDS=3)
+bench: .venv/ready .venv-baselines/ready  ## compare the speed with alternatives (about two hours; PARTS="epoch limit", ROUNDS=3)
 	python benchmarks/bench.py $(PARTS) --rounds $(or $(ROUNDS),3)
 
-.venv-yardsticks/ready: benchmarks/requirements-yardsticks.txt
-	$(PYTHON) -m venv .venv-yardsticks
-	.venv-yardsticks/bin/python -m pip install --quiet -r benchmarks/requirements-yardsticks.txt
+.venv-baselines/ready: benchmarks/requirements-baselines.txt
+	$(PYTHON) -m venv .venv-baselines
+	.venv-baselines/bin/python -m pip install --quiet -r benchmarks/requirements-baselines.txt
 	@touch $@
 
-ui: .venv/ready  ## fill in MLflow from the result files and serve its UI (PORT=5000)
+ui: .venv/ready  ## add missing runs to MLflow from the result files, and serve its UI (PORT=5000)
 	python -m pipeline.ui port=$(PORT)
 
-lock: .venv/ready  ## resolve requirements.lock anew, for all systems
+lock: .venv/ready  ## update requirements.lock, for all operating systems
 	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --no-annotate \
 		--no-header --no-emit-index-url --no-emit-find-links --quiet --output-file requirements.lock
 	cp requirements.lock requirements-services.lock  # so that both agree
 	uv pip compile pyproject.toml --extra dev --extra services --universal --python-version 3.11 --generate-hashes \
 		--no-annotate --no-header --no-emit-index-url --no-emit-find-links --quiet --output-file requirements-services.lock
 
-clean:  ## remove the environment and what was made by hand; results stay
-	rm -rf .venv .venv-yardsticks outputs dvc_plots
+clean:  ## remove the environments and the results of runs by hand; keep those of the study
+	rm -rf .venv .venv-baselines outputs dvc_plots

@@ -21,7 +21,7 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 RESULTS = HERE / "results"
 VARIANTS = ("before_shared", "before_unshared", "after_shared", "after_unshared")
-YARDSTICKS = ROOT / ".venv-yardsticks/bin/python"  # PyTorch and JAX, see the Makefile
+BASELINES = ROOT / ".venv-baselines/bin/python"  # PyTorch and JAX, see the Makefile
 
 
 def run(*words, root=ROOT, code=0, more=None):
@@ -109,7 +109,7 @@ def epoch(rounds):
 
 
 def _epoch(engine, placement):
-    python = YARDSTICKS if engine in ("torch", "jax") else sys.executable
+    python = BASELINES if engine in ("torch", "jax") else sys.executable
     words = [str(python), str(HERE / "epoch.py"), engine, placement]
     cores = [[]] if engine == "keras" else [["--core", str(core)] for core in range(2)]
     running = [

@@ -27,12 +27,12 @@ def ours(placement, x, y):
     import keras
     import numpy as np
 
-    from pipeline.execution import worker_pool
+    from pipeline.execution.start_tensorflow import import_tensorflow
     from pipeline.models import batches, build, compiled_training
     from pipeline.settings.schema import Data, Model, Train, Variant
 
     class Memory:
-        """Samples in memory, in the place of a `dataset.Split`."""
+        """Samples in memory, instead of a `Split`."""
 
         def __init__(self, samples):
             self.samples = samples
@@ -40,10 +40,10 @@ def ours(placement, x, y):
         def rows(self, name, start=0, stop=None):
             return {"x": x, "y": y[:, 0]}[name][: self.samples][start:stop]
 
-    worker_pool.import_tensorflow()
+    import_tensorflow()
     data, settings = Data(len(x), 0.1, STEPS, FEATURES, KEY, "zero_one", 0), Train(1, BATCH, 0.001, 64, 64)
     variant = Variant(placement, "unshared")
-    model = build.build(data, Model(UNITS, "lstm"), variant, np.random.SeedSequence(0)).classifier
+    model = build.build(data.shape, Model(UNITS, "lstm"), variant, np.random.SeedSequence(0)).classifier
     optimizer = keras.optimizers.Adam(0.001)
     optimizer.build(model.trainable_variables)
     train_group = compiled_training.training_steps(model, optimizer)

@@ -170,41 +170,50 @@ def test_workers_turn_from_a_task_that_nobody_waits_for(untrained, cluster):
         assert client.submit(lambda: "free").result(timeout=60) == "free"
 
 
-def test_sweeps_go_through_the_cluster(fresh, cluster):
-    sweep = ("+variant=before_unshared,after_unshared", "data.key_step=4")  # two jobs that need the same data
+def test_combinations_of_a_sweep_go_through_the_cluster(fresh, cluster):
+    sweep = ("+variant=before_unshared,after_unshared", "data.key_step=4")  # two combinations that need the same data
     fresh.stage("sweep", *sweep, "results=local")
     shutil.rmtree(fresh.root / "outputs")
     shutil.rmtree(fresh.root / "mlruns")
     for name in "ab":
         cluster.join(name, fresh)
     assert who_worked(cluster) == {}
-    words = (*sweep, "hydra/launcher=dask", "results=cluster")
-    out = fresh.stage("sweep", *words, env=cluster.environment).stdout
+    out = fresh.stage("sweep", *sweep, "results=cluster", env=cluster.environment).stdout
     done = [line.partition(": ")[2] for line in out.splitlines() if line.startswith("-- ")]
-    told = "data.key_step=4 results=cluster"
-    assert sorted(done) == [f"+variant=after_unshared {told}", f"+variant=before_unshared {told}"]
+    assert sorted(done) == ["variant=after_unshared", "variant=before_unshared"]
     assert who_worked(cluster) == {"a": 1, "b": 1}
     local, here = ([*fresh.bytes(name).values()] for name in ("local", "cluster"))
     assert here == local
-    assert serve(fresh) == "0 runs added from the result files."  # the jobs could not, but the sweep did
+    assert serve(fresh) == "0 runs added from the result files."  # the workers could not log them, but the sweep did
+    out = fresh.stage("sweep", *sweep, "results=again", env=cluster.environment).stdout
+    assert "2 of 2 combinations were made before." in out
+    assert [*fresh.bytes("again").values()] == local
 
 
-def test_hydras_own_sweeps_go_through_the_cluster(fresh, project, cluster):
-    fresh.stage("dataset")
+def test_with_fewer_combinations_than_seeds_a_sweep_spreads_the_seeds(fresh, cluster):
     for name in "ab":
         cluster.join(name, fresh)
-    words = ("-m", "+variant=before_shared,after_shared", "hydra/launcher=dask")
-    fresh.stage("train", *words, env=cluster.environment)
-    local = project.bytes("models/before_shared", "models/after_shared")
-    assert fresh.bytes("models") == local
+    assert who_worked(cluster) == {}
+    out = fresh.stage("sweep", "+variant=after_unshared", "seeds=[0,1,2]", env=cluster.environment).stdout
+    assert "== 1 of 1: variant=after_unshared" in out
+    assert sum(who_worked(cluster).values()) == 6  # three trained, three analyzed
 
 
-def test_a_mistake_in_a_job_on_the_cluster_is_told_where_it_was_started(fresh, cluster):
-    fresh.stage("dataset")
+def test_a_user_error_on_a_worker_is_reported_where_the_sweep_was_started(fresh, cluster):
+    config = fresh.root / "conf/config.yaml"
+    config.write_text(config.read_text("utf-8").replace("  - keras\n", "  - keras\n  - lone\n"), "utf-8")
+    (fresh.root / "lone.py").write_text(
+        "from pipeline.attention import NoAttention\n\n\nclass Double(NoAttention):\n"
+        "    def call(self, inputs, return_attention_scores=False):\n"
+        "        return inputs, 2 * super().call(inputs, True)[1]\n",
+        "utf-8",
+    )
+    (fresh.root / "conf/variant/lone.yaml").write_text(
+        "placement: before\nattention:\n  _target_: lone.Double\n", "utf-8"
+    )
     cluster.join("a", fresh)
-    words = ("train", "-m", "+variant=before_shared", "train.epochs=1,0", "hydra/launcher=dask")
-    error = fresh.stage(*words, code=1, env=cluster.environment).stderr
-    assert error.splitlines()[-1] == "error: train.epochs is 0: it must be a whole number of at least 1."
+    error = fresh.stage("sweep", "+variant=lone", "seeds=[0]", code=1, env=cluster.environment).stderr
+    assert error.splitlines()[-1].startswith("error: lone: the attention weights of sample 0, feature 0 sum to 2")
     assert "Traceback" not in error
 
 
@@ -223,21 +232,23 @@ def test_a_cluster_that_is_not_there(untrained):
     assert refusal(untrained, None, "cluster=nix") == (
         "error: cluster is nix: it cannot be reached (missing port number in address 'nix')."
     )
-    told = refusal(untrained, None, stage=("train", "-m", TRAIN[1], "hydra/launcher=dask"))
-    assert told.startswith("error: cluster is None: hydra/launcher=dask needs the address of one")
 
 
 def test_a_cluster_without_workers(untrained, cluster):
     assert refusal(untrained, cluster).startswith(f"error: cluster is {cluster.address}: it has no workers;")
 
 
+def remove(root, module):
+    (root / "src/pipeline" / module).unlink()
+
+
 OTHERS = {
     "has 2 threads: it must have 1": lambda far: 2,
     "does not see": lambda far: shutil.rmtree(far / "data"),
     "differs in data/train: 0, not": lambda far: (far / "data/train/sha256.txt").write_text("0") and None,
-    "differs in code: ": lambda far: (far / "src/pipeline/steps.py").unlink(),
-    "a worker cannot load this project (ModuleNotFoundError": lambda far: (far / "src/pipeline/cluster.py").unlink(),
-    "differs in values, or code of your own: ": lambda far: (far / "lone.py").unlink(),
+    "differs in code: ": lambda far: remove(far, "models/batches.py"),
+    "a worker cannot load this project (ModuleNotFoundError": lambda far: remove(far, "execution/dask_cluster.py"),
+    "differs in settings, or your own code: ": lambda far: (far / "lone.py").unlink(),
 }
 
 
@@ -259,7 +270,8 @@ def test_a_worker_that_would_give_other_results(untrained, cluster, tmp_path, sa
 def test_a_sweep_needs_workers_that_share_its_folder(untrained, cluster, tmp_path):
     far = Project(tmp_path / "far", LONG)
     cluster.join("far", far)
-    told = refusal(untrained, cluster, stage=("sweep", TRAIN[1], "hydra/launcher=dask"))
+    variants = "+variant=before_shared,before_unshared,after_shared,after_unshared"  # as many combinations as seeds
+    told = refusal(untrained, cluster, stage=("sweep", variants))
     assert f"differs in project folder: another one ({far.root}), not that of the sweep" in told
 
 
@@ -271,7 +283,8 @@ def test_a_cluster_that_is_lost(trained, untrained, cluster):
         _, error = process.communicate(timeout=120)
     assert process.returncode == 1
     assert error.splitlines()[-1] == (
-        f"error: cluster is {cluster.address}: it was lost; what was finished is kept: run the same once more."
+        f"error: cluster is {cluster.address}: the connection was lost; "
+        "finished work is kept: run the same command again."
     )
     untrained.stage(*TRAIN)  # on the own cores, what is left
     assert untrained.bytes("models") == trained[1]

@@ -97,6 +97,44 @@ def test_a_comment_reruns_nothing(restored):
     assert restored.repro() == []
 
 
+MADE_BY = {
+    "settings": ["dataset", *TRAINS, *ANALYSES, "controls", "compare"],
+    "results": ["dataset", *TRAINS, *ANALYSES, "controls", "compare"],
+    "tasks": ["dataset", "controls"],
+    "models": [*TRAINS, *ANALYSES, "controls"],
+    "measures": [*ANALYSES, "controls"],
+    "report": ["compare"],
+}  # room -> the stages whose results its code makes
+
+
+def outdated(project, *paths):
+    """Return the stages that DVC would run again if some files of the source were changed."""
+    sources = {project.root / "src/pipeline" / path for path in paths}
+    before = {path: path.read_text(encoding="utf-8") for path in sources}
+    try:
+        for path, text in before.items():
+            path.write_text(text + "\n# a change\n", encoding="utf-8")
+        return sorted(json.loads(project.run("dvc", "status", "--json").stdout))
+    finally:
+        for path, text in before.items():
+            path.write_text(text, encoding="utf-8")
+
+
+@pytest.mark.parametrize("room", MADE_BY)
+def test_a_change_in_a_room_reruns_the_stages_whose_results_it_makes(project, room):
+    module = min((project.root / "src/pipeline" / room).glob("*.py"))
+    assert outdated(project, f"{room}/{module.name}") == sorted(MADE_BY[room])
+
+
+def test_a_change_to_how_stages_start_spread_track_and_show_reruns_nothing(project):
+    source = project.root / "src/pipeline"
+    rooms = {path.name for path in source.iterdir() if (path / "__init__.py").exists()} - set(MADE_BY)
+    assert rooms == {"execution", "tracking"}
+    stages = [path.name for path in source.glob("*.py") if path.name != "__init__.py"]
+    shown = [path.relative_to(source).as_posix() for room in rooms for path in (source / room).glob("*.py")]
+    assert outdated(project, *stages, *shown) == []
+
+
 def test_metrics_and_plots(project, tmp_path):
     shown = json.loads(project.run("dvc", "metrics", "show", "--json").stdout)
     metrics = shown[""]["data"]["comparison/metrics.json"]["data"]

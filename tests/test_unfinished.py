@@ -16,9 +16,9 @@ from pipeline.settings.project import ROOT
 from pipeline.settings.study import params
 
 POOL = worker_pool.Pool(1, "test", "tasks")
-FILES = resume.Files[str, str](
-    lambda folder, key, result: (folder / "result.txt").write_text(result, "utf-8"),
-    lambda folder, key: (folder / "result.txt").read_text("utf-8"),
+FILES = resume.Files[str](
+    lambda folder, result: (folder / "result.txt").write_text(result, "utf-8"),
+    lambda folder: (folder / "result.txt").read_text("utf-8"),
 )
 
 

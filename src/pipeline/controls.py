@@ -1,6 +1,5 @@
 """Train with one thing changed, to see what a peak of attention proves. `python -m pipeline.controls`"""
 
-from collections.abc import Callable
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -24,39 +23,21 @@ def stage(config: Config) -> None:
     """Train and read the controls that are not finished yet, and write their tables."""
     samples = splits.load(config, "train"), splits.load(config, "validation")
     depends_on = partial(fingerprint.of, config, "controls", *samples)
+    tasks = {control.title: (control,) for control in control_samples.planned(config)}
+    files = resume.Files(partial(write_controls, score=config.score), read_controls)
+    pool = Pool(config.workers, "controls", "trained", cluster=config.cluster, fingerprint=depends_on)
     with resume.folder_of(depends_on()) as parts, folders.writing(config, "controls") as folder:
-        runs = _run_all(config, samples, parts, depends_on)
+        work = partial(_run_control, config, samples, parts.relative_to(ROOT) / "scratch")
+        runs = [run for runs in resume.each(parts, files, work, tasks, pool).values() for run in runs]
         write_controls(folder, runs, config.score)
     terminal.show_controls(runs, config.score)
     terminal.show_where(folders.folder(config, "controls"), config.tracking)
 
 
-def _run_all(
-    config: Config, samples: tuple[Split, Split], parts: Path, depends_on: Callable[[], dict[str, str]]
-) -> list[ControlRun]:
-    """Return the runs of all controls; those that an interrupted stage finished are read from `parts`."""
-
-    def write(folder: Path, title: str, runs: list[ControlRun]) -> None:
-        write_controls(folder, runs, config.score)
-
-    def read(folder: Path, title: str) -> list[ControlRun]:
-        return read_controls(folder)
-
-    pool = Pool(config.workers, "controls", "trained", cluster=config.cluster, fingerprint=depends_on)
-    tasks = {control.title: (control,) for control in control_samples.planned(config)}
-    work = partial(run_control, config, samples, parts.relative_to(ROOT) / "scratch")
-    finished = resume.each(parts, resume.Files(write, read), work, tasks, pool)
-    return [run for title in tasks for run in finished[title]]
-
-
-def run_control(config: Config, samples: tuple[Split, Split], scratch: Path, control: Control) -> list[ControlRun]:
+def _run_control(config: Config, samples: tuple[Split, Split], scratch: Path, control: Control) -> list[ControlRun]:
     """Train and read all seeds of a control, in one process, so that its model is compiled once.
 
-    Args:
-        config: the configuration of the study.
-        samples: the study's training and held-out samples.
-        scratch: folder, relative to the project's root, for samples that only this control needs.
-        control: what to train.
+    `samples` are those of the study; a control that needs others draws them in the folder `scratch`.
     """
     (ROOT / scratch).mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=ROOT / scratch) as folder:

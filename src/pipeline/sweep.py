@@ -4,7 +4,6 @@ import dataclasses
 import sys
 from functools import partial
 from importlib import import_module
-from pathlib import Path
 
 from pipeline import analyze, dataset, train
 from pipeline.execution import dask_cluster, fingerprint
@@ -14,9 +13,7 @@ from pipeline.report import sweep_tables, terminal
 from pipeline.report.sweep_tables import Point
 from pipeline.results import folders
 from pipeline.settings import study
-from pipeline.settings.project import ROOT
 from pipeline.settings.schema import Config
-from pipeline.settings.study import digest
 from pipeline.tracking import sync
 from pipeline.tracking.connection import shared
 
@@ -33,7 +30,7 @@ def main() -> None:
     if planned:  # empty if only help was asked for
         with errors_reported():
             configs = [config for config, _ in planned]
-            points = _varying([Point(swept, config) for config, swept in planned])
+            points = sweep_tables.varying([Point(swept, config) for config, swept in planned])
             run(configs, points)
             gather(configs, points)
 
@@ -42,20 +39,16 @@ def run(configs: list[Config], points: list[Point]) -> None:
     """Run the stages of all combinations that have no result yet.
 
     With a cluster and at least as many combinations as seeds, each combination is one task of the cluster. Otherwise
-    one combination follows the other, and the seeds of each are spread.
+    one combination follows the other, and the seeds of each are spread over the workers.
     """
-    missing = {}
-    for number, (config, point) in enumerate(zip(configs, points, strict=True)):
-        done = all(folders.exists(config, kind) for kinds in STAGES for kind in kinds)
-        spread = bool(config.cluster) and len(points) >= len(config.seeds)
-        if done or not spread:
-            print(f"== {number + 1} of {len(points)}: {point.title}{' (made before)' if done else ''}", flush=True)
-        if not done and spread:
-            missing[number] = config
-        elif not done:
+    if configs[0].cluster and len(configs) >= len(configs[0].seeds):
+        _spread(configs, points)
+        return
+    for number, (config, point) in enumerate(zip(configs, points, strict=True), 1):
+        finished = _is_finished(config)
+        print(f"== {number} of {len(points)}: {point.title}{' (made before)' if finished else ''}", flush=True)
+        if not finished:
             make(config)
-    if missing:
-        _spread(missing, points)
 
 
 def make(config: Config) -> None:
@@ -66,18 +59,24 @@ def make(config: Config) -> None:
                 stage(config)
 
 
-def _spread(missing: dict[int, Config], points: list[Point]) -> None:
+def _is_finished(config: Config) -> bool:
+    return all(folders.exists(config, kind) for kinds in STAGES for kind in kinds)
+
+
+def _spread(configs: list[Config], points: list[Point]) -> None:
     """Have the workers of the cluster run a combination each, from its data to its analysis."""
-    first = next(iter(missing.values()))
 
     def report(number: int, result: object) -> None:
         print(f"-- {number + 1} of {len(points)} is finished: {points[number].title}", flush=True)
 
+    tasks = {number: (config, sys.argv[1:]) for number, config in enumerate(configs) if not _is_finished(config)}
+    print(f"{len(configs) - len(tasks)} of {len(configs)} combinations were made before.", flush=True)
     with fingerprint.shared_folder() as path:
-        tasks_and_variants = [part for config in missing.values() for part in (config.task, config.variant)]
+        tasks_and_variants = [part for config in configs for part in (config.task, config.variant)]
         depends_on = partial(fingerprint.of_combinations, path, tasks_and_variants)
-        pool = Pool(None, "sweep", "combinations", received=report, cluster=first.cluster, fingerprint=depends_on)
-        each(_make_on_worker, {number: (config, sys.argv[1:]) for number, config in missing.items()}, pool)
+        address = configs[0].cluster
+        pool = Pool(None, "sweep", "combinations", received=report, cluster=address, fingerprint=depends_on)
+        each(_make_on_worker, tasks, pool)
 
 
 def _make_on_worker(config: Config, words: list[str]) -> None:
@@ -92,24 +91,11 @@ def gather(configs: list[Config], points: list[Point]) -> None:
     settings, results = configs[0].tracking, sweep_tables.load(points)
     for config, result in zip(configs, results, strict=True):  # a worker of a cluster may not have been able to
         sync.ensure(config.tracking, folders.values(config, "attention"), result.trained, result.attended)
-    folder = _folder(configs[0], points)
+    folder = sweep_tables.folder_of(points, configs[0].results)
     summary = sweep_tables.write(folder, points, results)
     sync.ensure_sweep(settings, folder)
     terminal.show_sweep(summary, list(points[0].swept))
     terminal.show_where(folder, settings)
-
-
-def _folder(config: Config, points: list[Point]) -> Path:
-    """Return the folder of a sweep's results: the one asked for, or one that no other sweep has."""
-    identity = [[point.swept, folders.values(point.study, "attention")] for point in points]
-    return ROOT / (config.results or f"{folders.OUTPUTS}/sweep-{digest(identity)}")
-
-
-def _varying(points: list[Point]) -> list[Point]:
-    """Return the points without those values that are the same in all of them."""
-    names = list(dict.fromkeys(name for point in points for name in point.swept))
-    varying = [name for name in names if len({point.swept.get(name) for point in points}) > 1]
-    return [Point({name: point.swept.get(name, "") for name in varying}, point.study) for point in points]
 
 
 if __name__ == "__main__":

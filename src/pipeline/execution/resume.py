@@ -15,11 +15,11 @@ Key = TypeVar("Key", int, str)
 Result = TypeVar("Result")
 
 
-class Files(NamedTuple, Generic[Key, Result]):
+class Files(NamedTuple, Generic[Result]):
     """How the result of a task is written to a folder, and read from it."""
 
-    write: Callable[[Path, Key, Result], object]
-    read: Callable[[Path, Key], Result]
+    write: Callable[[Path, Result], object]
+    read: Callable[[Path], Result]
 
 
 @contextmanager
@@ -36,19 +36,19 @@ def folder_of(fingerprint: Mapping[str, str]) -> Iterator[Path]:
 
 def each(
     folder: Path,
-    files: Files[Key, Result],
+    files: Files[Result],
     work: Callable[..., Result],
     tasks: Mapping[Key, tuple[Any, ...]],
     pool: worker_pool.Pool,
 ) -> dict[Key, Result]:
     """Return what `worker_pool.each` returns, but run only the tasks whose results are not in the folder yet."""
-    before = {key: result for key in tasks if (result := _read(folder / str(key), files, key)) is not None}
+    before = {key: result for key in tasks if (result := _read(folder / str(key), files)) is not None}
     if before:
         print(f"{pool.title}: {len(before)} of {len(tasks)} {pool.unit} were finished before.", flush=True)
 
     def keep(key: Key, result: Result) -> None:
         with folders.replacing(folder / str(key)) as aside:
-            files.write(aside, key, result)
+            files.write(aside, result)
         pool.received(key, result)
 
     left = {key: arguments for key, arguments in tasks.items() if key not in before}
@@ -56,9 +56,9 @@ def each(
     return {key: done[key] if key in done else before[key] for key in tasks}
 
 
-def _read(path: Path, files: Files[Key, Result], key: Key) -> Result | None:
+def _read(path: Path, files: Files[Result]) -> Result | None:
     """Return the result in a folder; None if there is none, or it is corrupt."""
     try:
-        return files.read(path, key)
+        return files.read(path)
     except folders.CORRUPT:
         return None

@@ -1,1 +1,1 @@
-"""Attention read from trained models and scored against the key steps; other explanations of the same predictions."""
+"""Attention read from trained models, scored against the key steps and compared with other explanations."""

@@ -16,19 +16,19 @@ Values = NDArray[np.float64]
 
 
 def key_mass(attention: Attention, mask: Mask) -> Values:
-    """Return the attention on the key steps, in [0, 1]. Without a key it is not a number."""
+    """Return the attention on the key steps, in [0, 1]. NaN without a key."""
     return _known(np.where(mask, attention, 0).sum(axis=1, dtype=np.float64), mask)
 
 
 def key_lift(attention: Attention, mask: Mask) -> Values:
-    """Return `key_mass` over what uniform attention gives, |k| / T: 1 is chance. Without a key it is not a number."""
+    """Return `key_mass` over what uniform attention gives, |k| / T: 1 is chance. NaN without a key."""
     return np.asarray(key_mass(attention, mask) * mask.shape[1] / np.maximum(mask.sum(axis=1), 1))
 
 
 def hit_rate(attention: Attention, mask: Mask) -> Values:
-    """Return whether the largest weight is on a key step; of several largest, the share on key steps. In [0, 1].
+    """Return whether the largest weight is on a key step; for ties, the share of them on key steps. In [0, 1].
 
-    Without a key it is not a number.
+    NaN without a key.
     """
     largest = attention == attention.max(axis=1, keepdims=True)
     return _known((largest & mask).sum(axis=1) / largest.sum(axis=1), mask)
@@ -41,7 +41,7 @@ def mean_hit(attention: Attention, mask: Mask) -> Values:
 
 
 def average_precision(attention: Attention, mask: Mask) -> Values:
-    """Return the average precision of attention as a score for "is a key step". Without a key it is not a number.
+    """Return the average precision of attention as a score for "is a key step". NaN without a key.
 
     It is the mean, over the key steps, of the share of key steps among all steps that weigh at least as much: what
     scikit-learn's `average_precision_score` gives, ties included.
@@ -52,13 +52,13 @@ def average_precision(attention: Attention, mask: Mask) -> Values:
 
 
 def entropy(attention: Attention, mask: Mask) -> Values:
-    """Return the Shannon entropy over ln T: 1 is uniform attention, 0 is one-hot. The mask plays no part."""
+    """Return the Shannon entropy over ln T: 1 is uniform attention, 0 is one-hot. The mask is not used."""
     del mask
     return np.asarray(entr(attention.astype(np.float64)).sum(axis=1) / np.log(attention.shape[1]))
 
 
 def late_mass(attention: Attention, mask: Mask) -> Values:
-    """Return the attention after the last key step, in [0, 1]; without a key it is not a number."""
+    """Return the attention after the last key step, in [0, 1]; NaN without a key."""
     steps = np.arange(mask.shape[1])
     last = np.where(mask, steps, -1).max(axis=1, keepdims=True)
     mass = np.where(steps > last, attention, 0).sum(axis=1, dtype=np.float64)
@@ -78,7 +78,7 @@ def input_dependence(attention: Attention, mask: Mask) -> Values:
 
 
 def kendall_tau(a: Attention, b: Attention) -> Values:
-    """Return Kendall's tau-b between two weightings of the steps, in [-1, 1]; not a number where one is constant.
+    """Return Kendall's tau-b between two weightings of the steps, in [-1, 1]; NaN where one is constant.
 
     Args:
         a: (samples, steps).
@@ -99,7 +99,7 @@ MEASURES = {
 
 
 def summarize(attention: Attention, mask: Mask, classes: NDArray[np.floating] | None) -> dict[str, float]:
-    """Return every measure averaged over samples, and `key_mass` for either label apart.
+    """Return every measure averaged over samples, and `key_mass` for each label.
 
     Args:
         attention: (samples, steps), of one seed.
@@ -115,9 +115,9 @@ def summarize(attention: Attention, mask: Mask, classes: NDArray[np.floating] | 
 
 
 def agreement(weights: Attention, attention: Attention, classes: NDArray[np.floating] | None) -> dict[str, float]:
-    """Return `kendall_tau` of another weighting with attention, over all samples and over those of either label.
+    """Return `kendall_tau` between another weighting and attention, over all samples and over those of each label.
 
-    Samples in which one of the two is constant have none, and are left out.
+    Samples in which one of the two is constant are left out.
     """
     tau = kendall_tau(weights, attention)
     chosen = {"kendall_tau": tau, **{f"kendall_tau_y{label}": tau[own] for label, own in _by_label(classes)}}
@@ -129,7 +129,7 @@ def _by_label(classes: NDArray[np.floating] | None) -> list[tuple[int, Mask]]:
 
 
 def _known(values: Values, mask: Mask) -> Values:
-    """Return values (samples,), not a number where the mask marks nothing."""
+    """Return values (samples,), NaN where the mask marks nothing."""
     return np.where(mask.any(axis=1), values, np.nan)
 
 

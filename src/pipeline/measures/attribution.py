@@ -1,4 +1,4 @@
-"""Other explanations of the same predictions, and what becomes of these when attention is shuffled.
+"""Other explanations of the same predictions, and how predictions change when attention is shuffled.
 
 Explanations take the model as functions of arrays: `logit` maps samples (samples, steps, features) to logits
 (samples,), `gradient` to the gradient of each sample's logit by its input. Logits, because the probability of a
@@ -32,7 +32,7 @@ def integrated_gradients(gradient: Function, x: Array, baseline: Array, points: 
         gradient: of the logit by the input.
         x: (samples, steps, features).
         baseline: broadcasts to `x`.
-        points: on the line.
+        points: number of points on the line.
 
     Source: Sundararajan et al. (2017), "Axiomatic attribution for deep networks".
     """
@@ -42,13 +42,13 @@ def integrated_gradients(gradient: Function, x: Array, baseline: Array, points: 
 
 
 def occlusion(logit: Function, x: Array, rng: Generator, permutations: int) -> Array:
-    """Return how far the logit moves when a step is taken from another sample: mean absolute change, (samples, steps).
+    """Return the mean absolute change of the logit when a step is replaced by that of another sample, (samples, steps).
 
     Args:
         logit: of the model.
         x: (samples, steps, features).
-        rng: where the permutations of the samples are drawn from, one for each step.
-        permutations: how many are averaged.
+        rng: draws the permutations of the samples, one for each step.
+        permutations: number of permutations to average.
     """
     before = logit(x)
     change = np.zeros(x.shape[:2])
@@ -74,17 +74,14 @@ def importance(attribution: Array) -> NDArray[np.float64]:
 
 
 def permuted_attention(head: Function, values: Array, weights: Array, rng: Generator, permutations: int) -> Array:
-    """Return what is predicted when each sample's attention is shuffled over the steps: (permutations, samples).
+    """Return the predictions with each sample's attention shuffled over the steps, (permutations, samples).
 
     Args:
         head: maps values times weights (samples, steps, features) to an output (samples,).
-        values: what attention weighs.
+        values: the input of attention, (samples, steps, features).
         weights: attention weights, of the same shape; a sample's features are shuffled alike.
-        rng: where the permutations of the steps are drawn from, one for each sample.
+        rng: draws the permutations of the steps, one for each sample.
         permutations: how many.
-
-    Returns:
-        What the head gives for them.
 
     Source: Jain & Wallace (2019), "Attention is not explanation".
     """

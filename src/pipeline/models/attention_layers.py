@@ -1,4 +1,4 @@
-"""The article's attention block as one Keras layer."""
+"""The attention layers: the article's block, and others to compare it with."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from keras import KerasTensor, ops
 
 @keras.saving.register_keras_serializable(package="pipeline")
 class StepAttention(keras.layers.Layer):
-    """Weighs the time steps of a sequence by a softmax over the steps, and multiplies it with the weights.
+    """Computes a softmax over the time steps of a sequence, and multiplies the sequence by it.
 
     For an input `x` of shape `(batch, steps, features)`:
 
@@ -19,26 +19,26 @@ class StepAttention(keras.layers.Layer):
     4. `weights = transpose(w)`, shape `(batch, steps, features)`; the output is `x * weights`.
 
     "Unshared" does not mean separate weights: the kernel serves all features either way, and `shared` only
-    averages what it puts out.
+    averages its output.
 
     Source: the block `attention_3d_block` of https://github.com/philipperemy/keras-attention (2017), there the
     chain Permute, Dense(softmax), mean and RepeatVector, Permute, Multiply.
 
     Args:
-        shared: whether all features get the mean of their attention vectors.
+        shared: whether all features use the mean of their attention vectors.
         kernel_initializer: initializer of the `(steps, steps)` kernel.
         **kwargs: arguments of `keras.layers.Layer`, such as `name`.
 
     Call arguments:
         inputs: float tensor of shape `(batch, steps, features)`; `steps` must be known.
-        return_attention_scores: whether to return the weights beside the output.
+        return_attention_scores: whether to return the weights as well.
 
     Returns:
         The weighted input, shape `(batch, steps, features)`; with `return_attention_scores` a pair of it and the
         weights, of the same shape, each in [0, 1], summing to 1 over the steps.
 
     Raises:
-        ValueError: on being built for an input that is not three-dimensional, or of an unknown number of steps.
+        ValueError: if it is built for an input that is not three-dimensional, or whose number of steps is unknown.
     """
 
     def __init__(self, shared: bool, kernel_initializer: Any = "glorot_uniform", **kwargs: Any) -> None:
@@ -68,16 +68,16 @@ class StepAttention(keras.layers.Layer):
         return (output, weights) if return_attention_scores else output
 
     def get_config(self) -> dict[str, Any]:
-        """Return what `from_config` needs to make the same layer."""
+        """Return what `from_config` needs to create the same layer."""
         initializer = keras.initializers.serialize(self.kernel_initializer)
         return {**super().get_config(), "shared": self.shared, "kernel_initializer": initializer}
 
 
 @keras.saving.register_keras_serializable(package="pipeline")
 class NoAttention(keras.layers.Layer):
-    """Leaves a sequence as it is, and says that it weighs all steps alike: the yardstick.
+    """The baseline: returns its input unchanged, with equal weights.
 
-    Takes and returns what `StepAttention` does; the weights are 1 / steps, shape `(batch, steps, 1)`.
+    Arguments and returns are those of `StepAttention`; the weights are 1 / steps, shape `(batch, steps, 1)`.
     """
 
     def call(
@@ -89,12 +89,12 @@ class NoAttention(keras.layers.Layer):
 
 
 class _LastStateAttention(keras.layers.Layer):
-    """Sums all states up by weights that depend on the last one: many to one.
+    """Attention over the states with the last state as the query: one vector for the whole sequence.
 
     For states `h` of shape `(batch, steps, features)`, the last of which is `q`:
 
-    1. `c`, `weights` = what a subclass's attention gives for the query `q`, of the shapes `(batch, features)` and
-       `(batch, steps[, heads])`.
+    1. `c`, `weights` = context and weights of a subclass's attention for the query `q`, of the shapes
+       `(batch, features)` and `(batch, steps[, heads])`.
     2. The output is `tanh([c; q] @ kernel)`, shape `(batch, units)`.
 
     Args:
@@ -116,20 +116,20 @@ class _LastStateAttention(keras.layers.Layer):
     def call(
         self, inputs: KerasTensor, return_attention_scores: bool = False
     ) -> KerasTensor | tuple[KerasTensor, KerasTensor]:
-        """Sum up the states `inputs`."""
+        """Attend to the states `inputs`."""
         query = inputs[:, -1:, :]
         context, weights = self.attend(query, inputs)
         output = self.combine(ops.concatenate([context, query], axis=-1)[:, 0])
         return (output, weights) if return_attention_scores else output
 
     def get_config(self) -> dict[str, Any]:
-        """Return what `from_config` needs to make the same layer."""
+        """Return what `from_config` needs to create the same layer."""
         return {**super().get_config(), "units": self.units}
 
 
 @keras.saving.register_keras_serializable(package="pipeline")
 class LuongAttention(_LastStateAttention):
-    """Luong's "general" attention: weights are `softmax(q @ (h @ kernel).T)`. For the rest see `_LastStateAttention`.
+    """Luong's "general" attention: weights are `softmax(q @ (h @ kernel).T)`. See `_LastStateAttention`.
 
     Source: Luong et al. (2015), "Effective approaches to attention-based neural machine translation".
     """
@@ -147,7 +147,7 @@ class LuongAttention(_LastStateAttention):
 
 @keras.saving.register_keras_serializable(package="pipeline")
 class BahdanauAttention(_LastStateAttention):
-    """Additive attention: weights are `softmax(tanh(q @ k1 + h @ k2) @ scale)`. For the rest see `_LastStateAttention`.
+    """Additive attention: weights are `softmax(tanh(q @ k1 + h @ k2) @ scale)`. See `_LastStateAttention`.
 
     Source: Bahdanau et al. (2015), "Neural machine translation by jointly learning to align and translate".
     """
@@ -168,7 +168,7 @@ class BahdanauAttention(_LastStateAttention):
 
 @keras.saving.register_keras_serializable(package="pipeline")
 class MultiHeadPooling(_LastStateAttention):
-    """Keras' own multi-head attention with the last state as its query; weights are by head.
+    """Keras' multi-head attention with the last state as the query; each head has its weights.
 
     Args:
         heads: number of heads.
@@ -189,5 +189,5 @@ class MultiHeadPooling(_LastStateAttention):
         return context, ops.transpose(weights[:, :, 0], (0, 2, 1))
 
     def get_config(self) -> dict[str, Any]:
-        """Return what `from_config` needs to make the same layer."""
+        """Return what `from_config` needs to create the same layer."""
         return {**super().get_config(), "heads": self.heads, "key_dim": self.key_dim}

@@ -12,14 +12,14 @@ from pipeline.results.splits import Split
 from pipeline.settings.schema import Train
 
 SHUFFLED_BATCHES = 64  # batches read and shuffled at a time
-GROUP = 64  # batches handed over at a time, at most
+GROUP = 64  # batches in one group, at most
 
 
 def shuffled_batches(split: Split, train: Train, rng: Generator) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
     """Yield the samples of all epochs in random order, some full batches at a time.
 
-    Stretches of `SHUFFLED_BATCHES` batches are taken in random order, and the samples within each are shuffled:
-    memory stays flat in the number of samples. What fills no batch at the end of a stretch is left out.
+    Stretches of `SHUFFLED_BATCHES` batches are taken in random order, and the samples within each are shuffled, so that
+    memory does not grow with the number of samples. An incomplete batch at the end of a stretch is left out.
 
     Yields:
         `x` (batches, batch_size, steps, features) and `y` (batches, batch_size, 1).
@@ -35,11 +35,11 @@ def shuffled_batches(split: Split, train: Train, rng: Generator) -> Iterator[tup
 def groups(
     split: Split, train: Train, rng: Generator
 ) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32], int]]:
-    """Yield the batches of all epochs in groups of up to `GROUP`, none of which goes past a point of the curve.
+    """Yield the batches of all epochs in groups of up to `GROUP`; no group extends past a point of the training curve.
 
     Yields:
         `x` (group, batch_size, steps, features) and `y` (group, batch_size, 1), always of the same shapes, and the
-        number of batches at their beginning that count.
+        number of batches in them; the rest is padding.
     """
     size, seen = min(GROUP, train.log_every), 0
     stretches = shuffled_batches(split, train, rng)

@@ -13,10 +13,10 @@ Steps = Callable[[NDArray[np.float32], NDArray[np.float32], int], tuple[float, f
 def training_steps(classifier: keras.Model, optimizer: keras.Optimizer, regression: bool = False) -> Steps:
     """Return a function that trains a classifier on several batches, in one program compiled by XLA.
 
-    It takes `x` (group, batch, steps, features), `y` (group, batch, 1) and how many batches at their beginning count,
-    and returns the sums over these batches of binary cross-entropy (nats) and accuracy; of mean squared error and
-    coefficient of determination, for a regression. One program for the whole group saves the start of one for each
-    step, which takes half as long as the step itself.
+    It takes `x` (group, batch, steps, features), `y` (group, batch, 1) and the number of batches in them; the rest is
+    padding. It returns the sums over these batches of binary cross-entropy (nats) and accuracy, or for a regression of
+    mean squared error and coefficient of determination. Starting a program takes half as long as a training step, so
+    the whole group is one program.
     """
     loss_of = keras.losses.mean_squared_error if regression else keras.losses.binary_crossentropy
     score_of = _determination if regression else _accuracy
@@ -24,7 +24,7 @@ def training_steps(classifier: keras.Model, optimizer: keras.Optimizer, regressi
 
     def train_group(x: tf.Tensor, y: tf.Tensor, count: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         def step(index: tf.Tensor, loss: tf.Tensor, score: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-            # As values: the loop over the time steps would keep what it reads from a variable, once for each of them.
+            # As values: what the loop over the time steps reads from a variable, it keeps once for each step.
             values, states = ([tf.convert_to_tensor(variable) for variable in part] for part in (variables, others))
             with tf.GradientTape() as tape:
                 tape.watch(values)

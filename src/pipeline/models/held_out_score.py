@@ -1,4 +1,4 @@
-"""How well a model predicts held-out samples."""
+"""Loss and score of a model on held-out samples."""
 
 from collections.abc import Callable
 
@@ -16,7 +16,7 @@ def classification(predict: Predict, split: Split) -> tuple[float, float]:
     for start in range(0, split.samples, CHUNK):
         x, y = (split.rows(name, start, start + CHUNK) for name in ("x", "y"))
         p = predict(x)[:, 0].astype(np.float64)
-        likelihood = np.clip(np.where(y == 1, p, 1 - p), 1e-7, 1)  # the bound that Keras' loss has, too
+        likelihood = np.clip(np.where(y == 1, p, 1 - p), 1e-7, 1)  # Keras' loss has the same bound
         loss -= float(np.log(likelihood).sum())
         right += int(((p > 0.5) == (y == 1)).sum())
     return loss / split.samples, right / split.samples

@@ -12,7 +12,9 @@ from pipeline.report.comparison import load_variant_result
 from pipeline.report.tables import Row, VariantResult
 from pipeline.results import folders, splits
 from pipeline.results.file_formats import write_rows
+from pipeline.settings.project import ROOT
 from pipeline.settings.schema import Study
+from pipeline.settings.study import digest
 
 DRAWN = 8  # combinations whose samples are drawn, at most
 
@@ -28,6 +30,19 @@ class Point(NamedTuple):
         """Return the values that are swept, or the variant if there are none."""
         swept = self.swept or {"variant": self.study.chosen_variant().name}
         return " ".join(f"{name}={value}" for name, value in swept.items())
+
+
+def varying(points: list[Point]) -> list[Point]:
+    """Return the points without those values that are the same in all of them."""
+    names = list(dict.fromkeys(name for point in points for name in point.swept))
+    kept = [name for name in names if len({point.swept.get(name) for point in points}) > 1]
+    return [Point({name: point.swept.get(name, "") for name in kept}, point.study) for point in points]
+
+
+def folder_of(points: list[Point], requested: str | None) -> Path:
+    """Return the folder of a sweep's results, from the project's root: as requested, or one that no other sweep has."""
+    identity = [[point.swept, folders.values(point.study, "attention")] for point in points]
+    return ROOT / (requested or f"{folders.OUTPUTS}/sweep-{digest(identity)}")
 
 
 def load(points: list[Point]) -> list[VariantResult]:

@@ -1,4 +1,4 @@
-"""Files of results: arrays, text and tables, the same bytes on every system, and nothing in them that can run code."""
+"""The formats of result files: arrays, text and tables, the same bytes on every system; reading them runs no code."""
 
 import csv
 import io
@@ -26,7 +26,7 @@ def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file, the same bytes on every system; folders above it are made."""
+    """Write a text file, the same bytes on every system; missing folders are created."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text, encoding="utf-8", newline="\n")
 
@@ -40,7 +40,7 @@ def write_csv(path: Path, header: list[str], rows: Iterable[list[Any]]) -> None:
 
 
 def write_rows(path: Path, rows: list[dict[str, Any]]) -> None:
-    """Write a table of at least one row; not a number stands where a row lacks a value that others have."""
+    """Write a table of at least one row; NaN where a row lacks a value that others have."""
     header = list(dict.fromkeys(name for row in rows for name in row))
     write_csv(path, header, [[row.get(name, math.nan) for name in header] for row in rows])
 
@@ -52,7 +52,7 @@ def read_csv(path: Path) -> list[dict[str, str]]:
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
-    """Return the rows of a table, numbers as such."""
+    """Return the rows of a table, with numbers as int or float."""
     return [{name: _value(text) for name, text in row.items()} for row in read_csv(path)]
 
 

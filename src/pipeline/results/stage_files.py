@@ -103,6 +103,16 @@ def read_training(folder: Path) -> dict[int, TrainedSeed]:
     return trained
 
 
+def write_seed(folder: Path, result: TrainedSeed, data: str, score: str) -> None:
+    """Write the result of a single seed."""
+    write_training(folder, {0: result}, data, score)
+
+
+def read_seed(folder: Path) -> TrainedSeed:
+    """Return what `write_seed` wrote."""
+    return read_training(folder)[0]
+
+
 def _score(row: dict[str, str]) -> float:
     return float(row["r2"] if "r2" in row else row["accuracy"])
 

@@ -1,4 +1,4 @@
-"""What the samples are: generators whose key steps are known, samples of the user's own, and the lookup of both."""
+"""What the samples are: generators whose key steps are known, the user's own samples, and how a task finds either."""
 
 from pipeline.tasks.generators import (
     add_two_after_delimiter,

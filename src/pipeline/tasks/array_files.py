@@ -1,4 +1,4 @@
-"""Arrays in files of the user's own, `.npz` or Parquet; nothing in them can run code."""
+"""Arrays in the user's files, `.npz` or Parquet; nothing in them can run code."""
 
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ Arrays = dict[str, NDArray[Any]]
 
 
 def read(path: str) -> Arrays:
-    """Return the arrays of a file by their names, in Parquet those of its columns.
+    """Return name -> array of a file; in Parquet, each column is an array.
 
     Args:
         path: of a file that ends in .npz or .parquet; a relative one starts at the project's root.
@@ -34,7 +34,7 @@ def read(path: str) -> Arrays:
 
 @lru_cache(maxsize=1)
 def _read(path: str, changed: int) -> Arrays:
-    """Return the arrays of a file, by name; it is read again when it was `changed`."""
+    """Return name -> array of a file, read again if its time of change differs."""
     del changed
     try:
         if path.endswith(".npz"):

@@ -1,11 +1,11 @@
-"""What the data are: generators of samples in which the steps that matter are known.
+"""Generators of samples whose key steps are known.
 
-A file of conf/task/ names one and gives its options. Each is a function of where the background and the labels are
-drawn from, the number of samples, the section `data` of params.yaml, and its own options. It returns
+A file of conf/task/ names one and gives its options. Its arguments are a generator for the background, a generator for
+the labels, the number of samples, the section `data` of params.yaml, and its options. It returns
 
 - `x` (samples, steps, features), float32;
 - `y` (samples,), float32: 0 or 1 in a classification, any number in a regression;
-- `mask` (samples, steps), bool: true at the key steps, those that tell `y`.
+- `mask` (samples, steps), bool: true at the key steps, those that determine `y`.
 """
 
 from math import isfinite
@@ -31,11 +31,11 @@ def planted_key(
     """Draw samples of the article's task: white noise, with the label planted at `data.key_step`.
 
     Args:
-        background: where the noise is drawn from.
-        labels: where the labels are drawn from, equally likely.
-        samples: how many.
-        data: the shape of the samples, where the key is, and its coding: 0 and 1, or -1 and 1 with "plus_minus".
-        feature: the only one to plant the key in; None: all of them.
+        background: draws the noise.
+        labels: draws the labels, both equally likely.
+        samples: number of samples.
+        data: the shape of the samples, the key step, and the coding of the key: 0 and 1, or -1 and 1 ("plus_minus").
+        feature: the only feature that contains the key; None: all of them.
         noise: standard deviation of normal noise on the key.
 
     Source: `get_data_recurrent` of https://github.com/philipperemy/keras-attention (2017).
@@ -46,7 +46,7 @@ def planted_key(
 def plant(
     x: NDArray[np.float32], background: Generator, labels: Generator, data: Data, *, feature: int | None, noise: float
 ) -> Samples:
-    """Draw labels and plant them in sequences `x` (samples, steps, features), as `planted_key` tells."""
+    """Draw labels and plant them in sequences `x` (samples, steps, features), as `planted_key` does."""
     if not 0 <= data.key_step < data.time_steps:
         raise UserError(f"data.key_step is {data.key_step}: it must be 0 to {data.time_steps - 1}.")
     y = _coins(labels, len(x))
@@ -55,7 +55,7 @@ def plant(
 
 
 def null_key(background: Generator, labels: Generator, samples: int, data: Data) -> Samples:
-    """Draw samples with a key at `data.key_step` and labels that have nothing to do with it."""
+    """Draw samples with a key at `data.key_step` and labels that do not depend on it."""
     (spare,) = background.spawn(1)
     x, _, mask = planted_key(background, labels, samples, data)
     _, y, _ = planted_key(spare, labels, samples, data)
@@ -72,7 +72,7 @@ def redundant_keys(
     feature: int | None = None,
     noise: float = 0.0,
 ) -> Samples:
-    """Draw samples with the label planted at several steps, each of which tells it; otherwise as `planted_key`."""
+    """Draw samples with the label planted at several steps, any of which determines it; otherwise as `planted_key`."""
     _check_steps(key_steps, data, 2)
     x = _white_noise(background, samples, data)
     y = _coins(labels, samples)
@@ -82,7 +82,7 @@ def redundant_keys(
 
 
 def xor_keys(background: Generator, labels: Generator, samples: int, data: Data, *, key_steps: list[int]) -> Samples:
-    """Draw samples with two keys, -1 or 1 independently, that tell the label only together: whether they differ."""
+    """Draw samples with two independent keys, each -1 or 1; the label is whether they differ."""
     _check_steps(key_steps, data, 2, 2)
     x = _white_noise(background, samples, data)
     bits = labels.integers(0, 2, (samples, 2))
@@ -92,10 +92,10 @@ def xor_keys(background: Generator, labels: Generator, samples: int, data: Data,
 
 
 def moving_key(background: Generator, labels: Generator, samples: int, data: Data, *, marker: float) -> Samples:
-    """Draw samples whose key follows a marker that stands at another step in each sample.
+    """Draw samples whose key follows a marker, which is at a different step in each sample.
 
     The marker is a value in all features, at any step but the last; the key, coded as in `planted_key`, is at the next
-    step in all features. Which step matters cannot be told from the position.
+    step in all features. The position alone does not determine the key step.
     """
     x = _white_noise(background, samples, data)
     y = _coins(labels, samples)
@@ -108,13 +108,13 @@ def moving_key(background: Generator, labels: Generator, samples: int, data: Dat
 
 
 def find_max(background: Generator, labels: Generator, samples: int, data: Data) -> Samples:
-    """Draw samples whose `y` is the largest value of the first feature, of those at all steps.
+    """Draw samples whose `y` is the largest value of the first feature over all steps.
 
     Values have the distribution Beta(1 / steps, 1), so that the largest is uniform in [0, 1].
 
     Source: `examples/find_max.py` of https://github.com/philipperemy/keras-attention.
     """
-    del labels  # nothing is left to draw
+    del labels  # x determines y
     x = background.beta(1 / data.time_steps, 1, (samples, data.time_steps, data.input_dim)).astype(np.float32)
     at = x[:, :, 0].argmax(axis=1)
     mask = np.zeros(x.shape[:2], bool)
@@ -125,17 +125,17 @@ def find_max(background: Generator, labels: Generator, samples: int, data: Data)
 def add_two_after_delimiter(
     background: Generator, labels: Generator, samples: int, data: Data, *, delimiter: float
 ) -> Samples:
-    """Draw samples whose `y` is the mean of the two numbers that stand behind the two delimiters.
+    """Draw samples whose `y` is the mean of the two numbers that follow the two delimiters.
 
-    Numbers are uniform in [0, 1], those of the first feature count; delimiters are a value in all features. The pairs
-    of delimiter and number do not overlap (in the original they may, so that a number that counts is lost).
+    Numbers are uniform in [0, 1], and those of the first feature count; a delimiter is a value in all features. The
+    pairs of delimiter and number do not overlap (in the original they may, and then a number is lost).
 
     Source: `examples/add_two_numbers.py` of https://github.com/philipperemy/keras-attention.
     """
     if data.time_steps < 4:
         raise UserError(f"data.time_steps is {data.time_steps}: it must be at least 4, for two pairs.")
     x = background.random((samples, data.time_steps, data.input_dim), dtype=np.float32)
-    # Two of the places that are left when each pair takes one: shifted, so that pairs never overlap.
+    # Two of the places that are left if each pair takes one; shifting the second one keeps the pairs apart.
     rows, places = np.arange(samples), data.time_steps - 2
     first, gap = labels.integers(0, places, samples), labels.integers(1, places, samples)
     chosen = np.sort(np.stack([first, (first + gap) % places]), axis=0)
@@ -171,7 +171,7 @@ def _coded(y: NDArray[np.float32], data: Data) -> NDArray[np.float32]:
 def _plant(
     x: NDArray[np.float32], step: int, key: NDArray[np.float32], rng: Generator, *, feature: int | None, noise: float
 ) -> None:
-    """Write a key (samples,) over a step of `x`, in one feature or all, each with noise of its own."""
+    """Write a key (samples,) over a step of `x`, in one feature or in all, with independent noise in each."""
     features = x.shape[2] if feature is None else 1
     if feature is not None and not 0 <= feature < x.shape[2]:
         raise UserError(f"task.feature is {feature}: it must be null, for all features, or 0 to {x.shape[2] - 1}.")

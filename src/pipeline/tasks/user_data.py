@@ -1,4 +1,4 @@
-"""Tasks on data of the user's own: samples of a file, and the article's key planted in real sequences."""
+"""Tasks on the user's data: samples from a file, and the article's key planted in real sequences."""
 
 from functools import lru_cache
 from typing import Any
@@ -17,24 +17,24 @@ from pipeline.tasks.generators import plant
 def samples_of_file(
     background: Generator, labels: Generator, samples: int, data: Data, *, path: str, first: int = 0
 ) -> Samples:
-    """Deal samples of a file, each to one split alone, in an order drawn from `data.seed`.
+    """Return samples of a file in an order drawn from `data.seed`, so that each belongs to one split only.
 
-    The file holds `x` (samples, steps, features), `y` (samples,) and, if it is known, `mask` (samples, steps): true
-    at the steps that tell `y`. In Parquet these are columns, `x` of lists of lists.
+    The file holds `x` (samples, steps, features), `y` (samples,) and optionally `mask` (samples, steps), true at the
+    key steps. In Parquet these are columns, `x` of lists of lists.
 
     Args:
-        background: not drawn from.
-        labels: not drawn from.
-        samples: how many.
+        background: not used.
+        labels: not used.
+        samples: number of samples.
         data: the shape that they must have, and the seed of their order.
         path: of the file.
-        first: place of the first of them in that order, which is gone through again at its end.
+        first: position of the first sample in that order; the order starts again at its end.
 
     Raises:
         UserError: if the file cannot be read, or its arrays do not fit.
     """
     del background, labels
-    x, y, mask = _whole_samples(path, data)
+    x, y, mask = _all_samples(path, data)
     if samples > len(x):
         least = "data.samples and probe.samples together, and controls.null_key_samples,"
         raise UserError(f"task.path is {path}: it has {len(x)} samples, not {samples}; {least} may be no more.")
@@ -52,19 +52,19 @@ def planted_in_series(
     feature: int | None = None,
     noise: float = 0.0,
 ) -> Samples:
-    """Draw stretches of a long series, and plant the label in them as `tasks.planted_key` does.
+    """Draw stretches of a long series, and plant the label in them as `planted_key` does.
 
-    Each feature of the series is brought to mean 0 and standard deviation 1; of more features than `data.input_dim`
-    the first are taken. Stretches begin anywhere, and overlap.
+    Each feature of the series is standardised to mean 0 and standard deviation 1; the first `data.input_dim` features
+    are used. Stretches begin anywhere, and may overlap.
 
     Args:
-        background: where the beginnings and the noise are drawn from.
-        labels: where the labels are drawn from, equally likely.
-        samples: how many.
-        data: the shape of the samples, where the key is, and its coding.
+        background: draws where stretches begin, and the noise.
+        labels: draws the labels, both equally likely.
+        samples: number of samples.
+        data: the shape of the samples, the key step, and the coding of the key.
         path: of a file with the array `series` (length, features), in Parquet a column for each feature; None: a year
             of hourly temperatures in San Francisco and Seattle (2010), which the package vega_datasets ships.
-        feature: the only one to plant the key in; None: all of them.
+        feature: the only feature that contains the key; None: all of them.
         noise: standard deviation of normal noise on the key.
 
     Raises:
@@ -83,8 +83,8 @@ def planted_in_series(
     return plant(x, background, labels, data, feature=feature, noise=noise)
 
 
-def _whole_samples(path: str, data: Data) -> Samples:
-    """Return all samples of a file, checked."""
+def _all_samples(path: str, data: Data) -> Samples:
+    """Return all samples of a file; a `UserError` if they do not fit."""
     arrays = array_files.read(path)
     if not {"x", "y"} <= arrays.keys():
         raise UserError(f"task.path is {path}: it holds {', '.join(arrays) or 'nothing'}; it must hold x and y.")
@@ -114,7 +114,7 @@ def _numbers(path: str, name: str, array: NDArray[Any]) -> NDArray[np.float32]:
 
 
 def _mask(path: str, mask: NDArray[Any] | None, shape: tuple[int, ...]) -> NDArray[np.bool_]:
-    """Return a mask as it is, or one without a mark if none is known."""
+    """Return a valid mask unchanged; without a mask, one that marks nothing."""
     if mask is None:
         return np.zeros(shape, bool)
     if mask.shape != shape or mask.dtype.kind not in "biu" or not np.isin(mask, (0, 1)).all():
@@ -128,7 +128,7 @@ def _mask(path: str, mask: NDArray[Any] | None, shape: tuple[int, ...]) -> NDArr
         )
     if mask.all():
         raise UserError(
-            f"task.path is {path}: mask marks every step: it must tell key steps from others, or be left out."
+            f"task.path is {path}: mask marks every step: it must distinguish key steps from others, or be left out."
         )
     return mask.astype(bool)
 

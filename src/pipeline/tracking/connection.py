@@ -27,7 +27,7 @@ class State(Enum):
 
     CONNECTED = "it answers"
     LOST = "it stopped answering; the user does not know yet"
-    REPORTED = "it stopped answering, and the user was told"
+    REPORTED = "it stopped answering, and the user knows"
 
 
 class Connection:
