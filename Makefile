@@ -31,7 +31,7 @@ test-services: .venv/ready  ## run the tests on real servers (installs missing P
 	python -m pip install --quiet --require-hashes --no-deps -r requirements-services.lock
 	python -m pytest -m service --numprocesses=0
 
-lint: .venv/ready  ## check style and types
+lint: .venv/ready  ## check style, types, and which parts of the code import which
 	ruff check .
 	ruff format --check .
 	mypy

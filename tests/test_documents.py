@@ -153,6 +153,17 @@ def test_the_rooms_in_contributing_are_those_of_the_source():
     assert set(rooms) == there
 
 
+def test_contributing_says_which_rooms_a_stage_depends_on():
+    stages = yaml.safe_load(read("dvc.yaml"))["stages"]
+    rows = re.findall(r"^\| (`\w+/`.*) \| (all|`\w+`(?:, `\w+`)*) \|$", read("CONTRIBUTING.md"), re.MULTILINE)
+    stated = {room: re.findall(r"\w+", named) for rooms, named in rows for room in re.findall(r"`(\w+)/`", rooms)}
+    depends = {name: [stage for stage in stages if f"src/pipeline/{name}" in stages[stage]["deps"]] for name in stated}
+    assert {name: list(stages) if named == ["all"] else named for name, named in stated.items()} == depends
+    assert {room for room, named in depends.items() if named} == {
+        Path(dep).name for stage in stages.values() for dep in stage["deps"] if re.fullmatch(r"src/pipeline/\w+", dep)
+    }
+
+
 def test_what_others_run_is_the_makefile():
     job = yaml.safe_load(read(".github/workflows/ci.yml"))["jobs"]["ci"]
     assert [step["run"] for step in job["steps"] if "run" in step] == ["bash .ci/run"]
