@@ -34,6 +34,16 @@ def completed_first() -> Iterator[None]:
         raise KeyboardInterrupt
 
 
+@contextmanager
+def ignored_by_children() -> Iterator[None]:
+    """Start processes in the block that ignore Ctrl-C from their first moment on; this process does so meanwhile."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def _interrupt(number: int, frame: FrameType | None) -> None:
     _received.append(number)
     if not _depth:

@@ -11,6 +11,7 @@ from joblib.externals.loky import process_executor
 from tqdm import tqdm
 
 from pipeline.execution import dask_cluster
+from pipeline.execution.signals import ignored_by_children
 from pipeline.execution.start_tensorflow import import_tensorflow
 from pipeline.settings.errors import UserError
 
@@ -80,7 +81,8 @@ def _started(
     else:
         executor = loky.get_reusable_executor(processes, timeout=IDLE, initializer=_start_worker, env=ONE_THREAD)
         try:
-            executor.submit(int)  # starts the processes
+            with ignored_by_children():  # this process receives Ctrl-C, and ends its workers
+                executor.submit(int)  # starts them
             pool.prepare()
             futures = {executor.submit(work, *arguments): key for key, arguments in tasks.items()}
             yield ((futures[future], future.result()) for future in loky.as_completed(futures))
@@ -94,7 +96,7 @@ def _started(
 
 def _start_worker() -> None:
     """Prepare a worker process for its tasks."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent receives Ctrl-C too, and ends its workers
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # where it is not inherited (Windows)
     # loky replaces a worker whose memory grows, which is no leak here: TensorFlow keeps what it compiled.
     process_executor._MAX_MEMORY_LEAK_SIZE = sys.maxsize
     import_tensorflow()
