@@ -1,4 +1,4 @@
-"""Seeds and sweeps on a Dask cluster of two nodes: the bytes of a local run, whoever dies."""
+"""Seeds and sweeps on a Dask cluster of two nodes give the bytes of a local run, whichever process dies."""
 
 import os
 import shutil
@@ -18,27 +18,27 @@ TRAIN = ("train", "+variant=after_unshared")
 
 @pytest.fixture
 def cluster(tmp_path, request):
-    made = Cluster(tmp_path, **getattr(request, "param", {}))
-    made.scheduler.start()
-    yield made
-    made.kill()
+    cluster = Cluster(tmp_path, **getattr(request, "param", {}))
+    cluster.scheduler.start()
+    yield cluster
+    cluster.kill()
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     """A project with data, and the bytes of what a variant's training by local processes gives."""
-    made = Project(tmp_path_factory.mktemp("long"), LONG)
-    made.stage("dataset")
-    made.stage(*TRAIN, "tracking=off")
-    return made, made.bytes("models")
+    project = Project(tmp_path_factory.mktemp("long"), LONG)
+    project.stage("dataset")
+    project.stage(*TRAIN, "tracking=off")
+    return project, project.bytes("models")
 
 
 @pytest.fixture
 def untrained(trained, tmp_path):
     """A project with data, in which nothing was trained."""
-    made = Project(tmp_path / "untrained", LONG)
-    shutil.copytree(trained[0].root / "data", made.root / "data")
-    return made
+    project = Project(tmp_path / "untrained", LONG)
+    shutil.copytree(trained[0].root / "data", project.root / "data")
+    return project
 
 
 def contents(project):
@@ -47,7 +47,7 @@ def contents(project):
 
 
 def who_worked(cluster):
-    """Return the names of workers -> how many tasks each has done since this was first asked."""
+    """Return name of a worker -> number of tasks it has finished since the first call."""
     from distributed import Client
 
     with Client(cluster.address) as client:
@@ -125,9 +125,9 @@ def test_a_node_that_falls_silent(trained, untrained, cluster):
     cluster.join("a", untrained)
     cluster.join("b", untrained).stop()
     error = untrained.stage(*TRAIN, "tracking=off", env=cluster.environment).stderr
-    told = [line for line in error.splitlines() if "does not answer" in line]
-    assert len(told) == 1
-    assert told[0].startswith(f"cluster is {cluster.address}: its worker tcp://127.0.0.1:")
+    messages = [line for line in error.splitlines() if "does not answer" in line]
+    assert len(messages) == 1
+    assert messages[0].startswith(f"cluster is {cluster.address}: its worker tcp://127.0.0.1:")
     assert untrained.bytes("models") == trained[1]
 
 
@@ -227,8 +227,8 @@ def refusal(project, cluster, *words, stage=TRAIN):
 
 def test_a_cluster_that_is_not_there(untrained):
     address = f"tcp://127.0.0.1:{free_port()}"
-    told = refusal(untrained, None, f"cluster={address}")
-    assert told.startswith(f"error: cluster is {address}: it cannot be reached (Timed out")
+    message = refusal(untrained, None, f"cluster={address}")
+    assert message.startswith(f"error: cluster is {address}: it cannot be reached (Timed out")
     assert refusal(untrained, None, "cluster=nix") == (
         "error: cluster is nix: it cannot be reached (missing port number in address 'nix')."
     )
@@ -262,17 +262,17 @@ def test_a_worker_that_would_give_other_results(untrained, cluster, tmp_path, sa
         (project.root / "conf/variant/lone.yaml").write_text(variant, "utf-8")
     shutil.copytree(untrained.root / "data", far.root / "data")
     cluster.join("far", far, threads=OTHERS[said](far.root) or 1)
-    told = refusal(untrained, cluster, stage=("train", "+variant=lone"))
-    assert told.startswith(f"error: cluster is {cluster.address}: ")
-    assert said in told
+    message = refusal(untrained, cluster, stage=("train", "+variant=lone"))
+    assert message.startswith(f"error: cluster is {cluster.address}: ")
+    assert said in message
 
 
 def test_a_sweep_needs_workers_that_share_its_folder(untrained, cluster, tmp_path):
     far = Project(tmp_path / "far", LONG)
     cluster.join("far", far)
     variants = "+variant=before_shared,before_unshared,after_shared,after_unshared"  # as many combinations as seeds
-    told = refusal(untrained, cluster, stage=("sweep", variants))
-    assert f"differs in project folder: another one ({far.root}), not that of the sweep" in told
+    message = refusal(untrained, cluster, stage=("sweep", variants))
+    assert f"differs in project folder: another one ({far.root}), not that of the sweep" in message
 
 
 def test_a_cluster_that_is_lost(trained, untrained, cluster):
@@ -286,5 +286,5 @@ def test_a_cluster_that_is_lost(trained, untrained, cluster):
         f"error: cluster is {cluster.address}: the connection was lost; "
         "finished work is kept: run the same command again."
     )
-    untrained.stage(*TRAIN)  # on the own cores, what is left
+    untrained.stage(*TRAIN)  # what is left, on this machine's cores
     assert untrained.bytes("models") == trained[1]

@@ -1,4 +1,4 @@
-"""On real servers: nothing is lost, whoever dies, and what is not there is told at once."""
+"""On real servers, no result is lost whichever process dies, and a missing server is reported at once."""
 
 import os
 import signal
@@ -22,10 +22,10 @@ def database():
 
 @pytest.fixture(scope="module")
 def server(database, tmp_path_factory):
-    made = mlflow_server(tmp_path_factory.mktemp("artifacts"), database)
-    made.start()
-    yield made
-    made.kill()
+    server = mlflow_server(tmp_path_factory.mktemp("artifacts"), database)
+    server.start()
+    yield server
+    server.kill()
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +89,7 @@ def test_eight_processes_that_log_at_once_lose_no_run_and_no_metric(server, fres
 
 
 def wait_for_a_curve(server, process, experiment):
-    """Wait until a run is under way whose training curve can be seen."""
+    """Wait until a RUNNING run shows a point of its training curve."""
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         assert process.poll() is None, process.communicate()
