@@ -86,8 +86,10 @@ def test_without_the_check_such_a_file_would_run_code(fresh, case):
     name, text, _ = FILES[case]
     path = fresh.root / name
     path.write_text(path.read_text("utf-8") + text, encoding="utf-8")
-    command = fresh.root / "src/pipeline/command.py"
-    command.write_text(command.read_text("utf-8").replace("safety.check_files()", "pass"), encoding="utf-8")
+    command_line = fresh.root / "src/pipeline/execution/command_line.py"
+    guarded = command_line.read_text("utf-8")
+    assert "config_guard.check_files()" in guarded
+    command_line.write_text(guarded.replace("config_guard.check_files()", "pass"), encoding="utf-8")
     fresh.run("python", "-m", "pipeline.dataset", code=None)
     assert (fresh.root / MARKER).exists()
 

@@ -1,57 +1,46 @@
-"""The command line of the stages: Hydra composes the values, and a mistake gets one sentence.
+"""The command line of the stages: Hydra composes the settings, and a user error is one sentence.
 
 Only this module knows Hydra.
 """
 
-import dataclasses
 import os
-import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import wraps
 from typing import Any
 
 import hydra
-from hydra.core.config_store import ConfigStore
+from hydra.conf import HydraConf
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
 from yaml import YAMLError
 
 from pipeline.execution import config_guard, signals
 from pipeline.settings import study
 from pipeline.settings.errors import UserError
 from pipeline.settings.project import ROOT, names_in
-from pipeline.settings.ranges import check
-from pipeline.settings.schema import Config, Variant
+from pipeline.settings.schema import Config
+from pipeline.settings.validation import allowed, check, missing, refused, unknown, validated
 from pipeline.tasks import lookup
 
-ConfigStore.instance().store(name="schema", node=Config)
 OmegaConf.register_new_resolver("task_of_params", study.task_name)  # for the list of defaults in conf/config.yaml
+USER_ERRORS = (UserError, HydraException, OmegaConfBaseException, YAMLError, OSError)
+TRACEBACKS = os.environ.get("HYDRA_FULL_ERROR") == "1"
 
 
 def command(stage: Callable[[Config], None]) -> Callable[[], None]:
-    """Turn a stage into a program: values from conf/, params.yaml and the command line, checked before it starts.
+    """Turn a stage into a program: settings from conf/, params.yaml and the command line, checked before it starts.
 
-    A user's mistake ends it with one sentence on standard error and exit code 1, Ctrl-C with 130; with
-    HYDRA_FULL_ERROR=1 set, a mistake shows its traceback.
+    A user error ends it with one sentence on standard error and exit code 1, Ctrl-C with 130; with HYDRA_FULL_ERROR=1
+    set, a user error shows its traceback.
     """
 
-    @wraps(stage)
-    def task(cfg: DictConfig) -> None:
-        with errors_reported():
-            stage(_typed(cfg))
-
     def main() -> None:
-        signals.listen()
-        os.environ["PROJECT_ROOT"] = str(ROOT)
         with errors_reported():
-            config_guard.check_files()
-            # Hydra prints errors in a form of its own unless told to raise them.
-            os.environ["HYDRA_FULL_ERROR"] = "1"
-            hydra.main(version_base="1.3", config_path=str(ROOT / "conf"), config_name="config")(task)()
+            for config, _ in _composed():
+                stage(config)
 
     return main
 
@@ -63,28 +52,20 @@ def combinations(check_stage: Callable[[Config], object]) -> list[tuple[Config, 
         check_stage: raises a `UserError` for a configuration that the stages cannot run.
 
     Returns:
-        The configuration of each combination, and name -> value as written of what the command line sets; nothing if
-        only help was asked for.
+        The configuration of each combination, and name -> value as written of what the command line sets.
     """
-    planned: list[tuple[Config, dict[str, str]]] = []
-
-    def plan(config: Config) -> None:
-        check_stage(config)
-        words = (word.lstrip("+").partition("=") for word in HydraConfig.get().overrides.task)
-        planned.append((config, {name: value for name, _, value in words}))
-
     if not {"-m", "--multirun"} & set(sys.argv):
         sys.argv.insert(1, "--multirun")
-    command(plan)()
+    with errors_reported():
+        planned = _composed()
+        for config, _ in planned:
+            check_stage(config)
     return planned
-
-
-_TRACEBACKS = os.environ.get("HYDRA_FULL_ERROR") == "1"
 
 
 @contextmanager
 def errors_reported() -> Iterator[None]:
-    """Have a user's mistake, or Ctrl-C, end the program in one sentence."""
+    """End the program with one sentence after a user error or Ctrl-C."""
     try:
         yield
     except SystemExit:
@@ -93,13 +74,10 @@ def errors_reported() -> Iterator[None]:
         if signals.interrupted():
             _say("interrupted; what was finished before is as it was.")
             os._exit(130)  # a library may wait at exit, forever, for worker processes that are gone
-        if _TRACEBACKS or not isinstance(error, _MISTAKES):
+        if TRACEBACKS or not isinstance(error, USER_ERRORS):
             raise
         _say(explain(error))
         raise SystemExit(1) from error
-
-
-_MISTAKES = (UserError, HydraException, OmegaConfBaseException, YAMLError, OSError)
 
 
 def _say(sentence: str) -> None:
@@ -108,75 +86,65 @@ def _say(sentence: str) -> None:
     print(mark, sentence, file=sys.stderr, flush=True)
 
 
-def _typed(cfg: DictConfig) -> Config:
-    """Return the composed values as a checked `Config`."""
-    _check_keys(cfg, Config)
-    for key in sorted(OmegaConf.missing_keys(cfg)):
-        raise UserError(f"{key} has no value: give it one in params.yaml or on the command line.")
-    config = OmegaConf.to_object(cfg)
-    assert isinstance(config, Config)
-    chosen = HydraConfig.get().runtime.choices
-    config.task["name"] = chosen["task"]
-    if config.variant is not None:
-        config.variant.name = chosen["variant"]
-    check(config)
+def _composed() -> list[tuple[Config, dict[str, str]]]:
+    """Return the configuration of each job, and name -> value as written of what the command line sets."""
+    jobs: list[tuple[DictConfig, HydraConf]] = []  # values, and Hydra's own
+    signals.listen()
+    config_guard.check_files()
+    os.environ["PROJECT_ROOT"] = str(ROOT)
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # so that Hydra raises errors instead of printing them
+    run = hydra.main(version_base="1.3", config_path=str(ROOT / "conf"), config_name="config")
+    try:
+        run(lambda values: jobs.append((values, HydraConfig.get())))()
+    except USER_ERRORS:
+        raise
+    except ValueError as error:  # raised by Hydra for some words that it cannot use
+        raise UserError(_unusable(sys.argv[1:], error)) from error
+    composed = []
+    for values, own in jobs:
+        words = (word.lstrip("+").partition("=") for word in own.overrides.task)
+        composed.append((_checked(values, own.runtime.choices), {name: value for name, _, value in words}))
+    return composed
+
+
+def _unusable(words: list[str], error: ValueError) -> str:
+    for group, _, names in (word.lstrip("+").partition("=") for word in words):
+        options = names_in(group) if group else []
+        if options and not set(names.split(",")) <= set(options):
+            return refused(group, names, f"one of {', '.join(options)}")
+    return f"{' '.join(words)}: {error}."
+
+
+def _checked(values: DictConfig, choices: Mapping[str, Any]) -> Config:
+    settings: Any = OmegaConf.to_object(values)
+    for group in ("task", "variant"):
+        if isinstance(settings.get(group), dict):
+            settings[group]["name"] = choices.get(group)
+    config = validated(Config, settings)
+    check(config, [*filter(None, [config.variant]), *map(study.load_variant, config.variants)])
     lookup.check(config)
     return config
 
 
-def _check_keys(cfg: DictConfig, schema: Any, prefix: str = "") -> None:
-    """Raise a `UserError` for a key that no stage would read."""
-    known = {f.name for f in dataclasses.fields(schema)}
-    for key in map(str, cfg):
-        if key not in known:
-            raise UserError(_unknown(f"{prefix}{key}"))
-        section = OmegaConf.get_type(cfg, key)
-        if isinstance(cfg[key], DictConfig) and dataclasses.is_dataclass(section):
-            _check_keys(cfg[key], section, f"{prefix}{key}.")
-
-
-def _fields(path: list[str]) -> dict[str, Any]:
-    """Return name -> type of the values in a section, given by its path from the top."""
-    schema: Any = Config
-    for name in path:
-        types = {f.name: f.type for f in dataclasses.fields(schema)}
-        schema = Variant if name == "variant" else types.get(name)
-        if not dataclasses.is_dataclass(schema):
-            return {}
-    return {f.name: f.type for f in dataclasses.fields(schema)}
-
-
-def _unknown(key: str) -> str:
-    *path, _ = key.split(".")
-    if not _fields(path):
-        return f"{key} is not a parameter: it is not in the file of conf/{path[0]}/ that was chosen."
-    has = f"{'.'.join(path)} has" if path else "there are"
-    return f"{key} is not a parameter: {has} {', '.join(_fields(path))}."
-
-
-_KINDS = {int: "a whole number", float: "a number", str: "a name", list[int]: "a list of whole numbers"}
-
-
-def explain(error: Exception) -> str:
+def explain(error: BaseException) -> str:
     """Return one sentence for an error of Hydra, OmegaConf, YAML or the file system."""
-    text = str(error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else error)
-    key = re.search(r"full_key: ([\w.]+)", text)
-    if key:
-        return _unknown(key[1]) if "Key '" in text else _unfit(key[1], text)
-    if isinstance(error, MissingConfigException) and error.options:
+    text, cause = str(error), error.__cause__ if isinstance(error, HydraException) else error
+    if isinstance(cause, MissingMandatoryValue):
+        text = missing(str(cause.full_key))
+    elif isinstance(cause, ConfigAttributeError | ConfigKeyError):
+        text = unknown(str(cause.full_key))
+    elif isinstance(cause, OmegaConfBaseException) and cause.full_key:
+        words, reason = allowed(cause.full_key), str(cause).splitlines()[0].rstrip(".")
+        text = f"{cause.full_key}: {reason}{words and f'; it must be {words}'}."
+    elif isinstance(error, MissingConfigException) and error.options:
         group, _, name = str(error.missing_cfg_file).rpartition("/")
-        return f"{group} is {name}: it must be one of {', '.join(error.options)}."
-    if "No match in the defaults list" in text:
-        text = f"{text.splitlines()[0]} Write +variant=NAME, where NAME is one of: {', '.join(names_in('variant'))}."
-    if isinstance(error, OverrideParseException):
+        text = refused(group, name, f"one of {', '.join(error.options)}")
+    elif "No match in the defaults list" in text:
+        group = text.split("'")[1]
+        reason = text.splitlines()[0].rstrip(".")
+        text = f"{reason}. Write +{group}=NAME, where NAME is one of: {', '.join(names_in(group))}."
+    elif isinstance(error, OverrideParseException):
         text = f"{error.override} cannot be read as name=value: {text.splitlines()[0]}."
-    if isinstance(error, OSError) and error.strerror:
+    elif isinstance(error, OSError) and error.strerror:
         text = f"{error.filename or 'a file'}: {error.strerror}."
     return " ".join(text.split())
-
-
-def _unfit(key: str, text: str) -> str:
-    *path, name = key.split(".")
-    kind = _KINDS.get(_fields(path).get(name, object), "what params.yaml shows")
-    reason = next(line for line in text.splitlines() if "raised while composing" not in line)
-    return f"{key}: {reason.rstrip('.')}; it must be {kind}."

@@ -1,7 +1,7 @@
 """The files of what attention is compared with: other explanations, earlier points of training, and controls."""
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -90,7 +90,8 @@ def read_controls(folder: Path) -> list[ControlRun]:
     runs = []
     for row in read_csv(folder / "controls.csv"):
         control, name, seed = row.pop("control"), row.pop("variant"), row.pop("seed")
-        variant = Variant(row.pop("placement"), row.pop("sharing") or None, row.pop("uniform") == "True", name)
+        attention: tuple[Any, Any] = row.pop("placement"), row.pop("sharing") or None  # the class checks both
+        variant = Variant(*attention, row.pop("uniform") == "True", name)
         vector, key = np.array(vectors[control, name, seed]).T
         loss, score = float(row.pop("loss")), float(row.pop("r2" if "r2" in row else "accuracy"))
         runs.append(ControlRun(control, variant, int(seed), loss, score, AttendedSeed(vector, key, numbers(row))))

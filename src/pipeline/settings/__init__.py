@@ -1,1 +1,1 @@
-"""The parameters of a study: their types and bounds, what params.yaml and conf/ say, and code of the user's own."""
+"""The settings: their types and bounds, what params.yaml and conf/ say, and the user's code that they name."""

@@ -17,5 +17,5 @@ ROOT = _find_root()
 
 
 def names_in(group: str) -> list[str]:
-    """Return the names of all files in conf/variant/ or conf/task/."""
+    """Return the names of the files in a folder of conf/, such as variant or task."""
     return sorted(path.stem for path in (ROOT / "conf" / group).glob("*.yaml"))

@@ -1,15 +1,36 @@
-"""What a run may be told: names and types of all values."""
+"""The settings of a run: names, types and bounds. params.yaml and conf/ explain what each one means."""
 
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+import dataclasses
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
-from omegaconf import MISSING
+from annotated_types import Predicate
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
 
 from pipeline.settings.errors import UserError
 from pipeline.settings.project import names_in
 
 CLASSIFICATION, REGRESSION = "classification", "regression"  # kinds of tasks
+T = TypeVar("T")
 Task = dict[str, Any]  # a file of conf/task/: `_target_`, the function that draws; `kind`; its options; and its `name`
+
+# Strict, because neither `true` nor `2.0` is a whole number.
+Whole = Annotated[int, Field(strict=True)]
+Count = Annotated[int, Field(strict=True, ge=1)]
+Seed = Annotated[int, Field(strict=True, ge=0, le=2**32 - 1)]
+Positive = Annotated[float, Field(strict=True, gt=0)]
+Share = Annotated[float, Field(strict=True, gt=0, lt=1)]
+Limit = Annotated[float, Field(strict=True, ge=0, le=1)]
+Distinct = Annotated[
+    list[T], Field(min_length=1, json_schema_extra={"uniqueItems": True}), Predicate(lambda x: len(set(x)) == len(x))
+]
+VariantName = Annotated[
+    str,
+    Field(json_schema_extra=lambda x: x.update(enum=names_in("variant"))),
+    Predicate(lambda x: x in names_in("variant")),
+]
+# Names may be numbers; no number may be infinite or NaN.
+SETTINGS = ConfigDict(extra="forbid", allow_inf_nan=False, coerce_numbers_to_str=True)
 
 
 class Shape(NamedTuple):
@@ -19,21 +40,21 @@ class Shape(NamedTuple):
     input_dim: int
 
 
-@dataclass(unsafe_hash=True)
+@dataclass(frozen=True, config=SETTINGS)
 class Data:
-    """Section `data` of params.yaml; the meaning of each value stands there."""
+    """Section `data` of params.yaml."""
 
-    samples: int = MISSING
-    validation_share: float = MISSING
-    time_steps: int = MISSING
-    input_dim: int = MISSING
-    key_step: int = MISSING
-    key_coding: str = MISSING
-    seed: int = MISSING
+    samples: Count
+    validation_share: Share
+    time_steps: Annotated[int, Field(strict=True, ge=2)]
+    input_dim: Count
+    key_step: Whole
+    key_coding: Literal["zero_one", "plus_minus"]
+    seed: Seed
 
     @property
     def shape(self) -> Shape:
-        """The shape of a sample: all that a model depends on."""
+        """The shape of a sample, which is all that a model depends on."""
         return Shape(self.time_steps, self.input_dim)
 
     @property
@@ -47,138 +68,142 @@ class Data:
         return self.samples - self.validation_samples
 
 
-@dataclass(unsafe_hash=True)
+@dataclass(frozen=True, config=SETTINGS)
 class Model:
     """Section `model` of params.yaml."""
 
-    lstm_units: int = MISSING
-    cell: str = MISSING
+    lstm_units: Count
+    cell: Literal["lstm", "gru", "bidirectional"]
 
 
-@dataclass(unsafe_hash=True)
+@dataclass(frozen=True, config=SETTINGS)
 class Train:
     """Section `train` of params.yaml."""
 
-    epochs: int = MISSING
-    batch_size: int = MISSING
-    learning_rate: float = MISSING
-    log_every: int = MISSING
-    snapshots: int = MISSING
+    epochs: Count
+    batch_size: Count
+    learning_rate: Positive
+    log_every: Count
+    snapshots: Count
 
 
-@dataclass(unsafe_hash=True)
+@dataclass(frozen=True, config=SETTINGS)
 class Probe:
     """Section `probe` of params.yaml."""
 
-    samples: int = MISSING
+    samples: Count
 
 
-@dataclass(unsafe_hash=True)
+@dataclass(frozen=True, config=SETTINGS)
 class Explain:
     """Section `explain` of params.yaml."""
 
-    integration_steps: int = MISSING
-    permutations: int = MISSING
-    seed: int = MISSING
+    integration_steps: Count
+    permutations: Count
+    seed: Seed
 
 
-@dataclass
+@dataclass(frozen=True, config=SETTINGS)
 class Controls:
     """Section `controls` of params.yaml."""
 
-    seeds: list[int] = MISSING
-    null_key_samples: int = MISSING
-    probe_samples: int = MISSING
+    seeds: Distinct[Seed]
+    null_key_samples: Count
+    probe_samples: Count
 
 
-@dataclass(unsafe_hash=True)
+@dataclass(frozen=True, config=SETTINGS)
 class Thresholds:
     """Section `compare.thresholds` of params.yaml."""
 
-    accuracy: float = MISSING
-    lift: float = MISSING
-    entropy: float = MISSING
-    mass: float = MISSING
-    r2: float = MISSING
+    accuracy: Limit
+    lift: Annotated[float, Field(strict=True, ge=1)]
+    entropy: Limit
+    mass: Limit
+    r2: Limit
 
 
-@dataclass(unsafe_hash=True)
+@dataclass(frozen=True, config=SETTINGS)
 class Compare:
     """Section `compare` of params.yaml."""
 
-    confidence: float = MISSING
-    resamples: int = MISSING
-    seed: int = MISSING
-    thresholds: Thresholds = field(default_factory=Thresholds)
+    confidence: Share
+    resamples: Count
+    seed: Seed
+    thresholds: Thresholds
 
 
-@dataclass(unsafe_hash=True)
+@dataclass(frozen=True, config=SETTINGS)
 class Variant:
-    """A file of conf/variant/; `uniform` is a control's: the article's attention at 1 / T, not trained."""
+    """A file of conf/variant/; `uniform`, set by a control, fixes the weights of the article's attention at 1 / T."""
 
-    placement: str = MISSING
-    sharing: str | None = None
-    uniform: bool = False
+    placement: Literal["before", "after"]
+    sharing: Literal["shared", "unshared"] | None = None
+    uniform: Annotated[bool, Field(strict=True)] = False
     name: str = ""
-    attention: dict[str, Any] | None = field(default=None, hash=False)
-    reader: str | None = None
+    attention: dict[str, Any] | None = dataclasses.field(default=None, hash=False)
+    reader: Literal["dense"] | None = None
 
 
-@dataclass(unsafe_hash=True)
+@dataclass(frozen=True, config=SETTINGS)
 class Tracking:
-    """A file of conf/tracking/: where MLflow keeps the runs; no `uri`, no tracking."""
+    """A file of conf/tracking/: where MLflow stores the runs; without `uri`, nothing is tracked."""
 
-    uri: str | None = MISSING
-    artifacts: str | None = MISSING
-    experiment: str = MISSING
+    uri: str | None
+    artifacts: str | None
+    experiment: str
 
 
-@dataclass
+@dataclass(frozen=True, kw_only=True, config=SETTINGS)
 class Study:
     """What a result depends on: params.yaml and, in a stage that works on one, the variant."""
 
-    variants: list[str] = MISSING
-    seeds: list[int] = MISSING
-    data: Data = field(default_factory=Data)
-    model: Model = field(default_factory=Model)
-    train: Train = field(default_factory=Train)
-    probe: Probe = field(default_factory=Probe)
-    explain: Explain = field(default_factory=Explain)
-    controls: Controls = field(default_factory=Controls)
-    compare: Compare = field(default_factory=Compare)
-    task: Task = MISSING
+    variants: Distinct[VariantName]
+    seeds: Distinct[Seed]
+    data: Data
+    model: Model
+    train: Train
+    probe: Probe
+    explain: Explain
+    controls: Controls
+    compare: Compare
+    task: Task
     variant: Variant | None = None
 
     @property
     def score(self) -> str:
-        """Return the name of what tells whether the task is learned."""
+        """The name of the score that decides whether the task is learned."""
         return score_of(self.task)
 
     @property
     def regression(self) -> bool:
-        """Return whether labels are numbers to come near to, not classes."""
+        """Whether labels are numbers to predict, not classes."""
         return self.score == "r2"
 
     def chosen_variant(self) -> Variant:
-        """Return the variant of a stage that works on one; a `UserError` names those that exist."""
+        """Return the variant of a stage that works on one.
+
+        Raises:
+            UserError: if none was chosen; it names those that exist.
+        """
         if self.variant is None:
             known = ", ".join(names_in("variant"))
             raise UserError(f"This stage needs +variant=NAME, where NAME is one of: {known}.")
         return self.variant
 
 
-@dataclass
+@dataclass(frozen=True, kw_only=True, config=SETTINGS)
 class Config(Study):
-    """All values of a run."""
+    """All settings of a run."""
 
-    tracking: Tracking = field(default_factory=Tracking)
-    packages: list[str] = MISSING
-    workers: int | None = MISSING
-    cluster: str | None = MISSING
-    results: str | None = MISSING
-    port: int = MISSING
+    tracking: Tracking
+    packages: list[str]
+    workers: Count | None
+    cluster: str | None
+    results: str | None
+    port: Whole
 
 
 def score_of(task: Task) -> str:
-    """Return the name of what tells whether a task is learned: "accuracy", or "r2" of a regression."""
+    """Return the name of a task's score: "accuracy", or "r2" for a regression."""
     return "r2" if task["kind"] == REGRESSION else "accuracy"

@@ -1,4 +1,4 @@
-"""What a configuration names of the user's own: functions and classes by their dotted path, files of data."""
+"""Code and data of the user that settings name: functions and classes by dotted path, and data files."""
 
 import hashlib
 import pkgutil
@@ -36,10 +36,10 @@ def locate(path: str, where: str) -> Any:
 
 @cache
 def source_hash(path: str) -> str | None:
-    """Return a hash of the user's own file or package that a dotted path leads into; none for an installed package.
+    """Return a hash of the user's file or package that a dotted path leads into; None for an installed package.
 
-    So that results of a user's own layer are told from those that it gave before it was changed. It is that of when
-    this was first asked: a process imports a file once.
+    It distinguishes the results of a user's layer from those before the layer was changed. It is cached, since a
+    process imports a file only once.
     """
     with _root_on_path():
         spec = find_spec(path.split(".", maxsplit=1)[0])
@@ -52,7 +52,7 @@ def source_hash(path: str) -> str | None:
 
 
 def content_hash(path: str | None) -> str | None:
-    """Return a hash of a file, given from the project's root; none if there is none."""
+    """Return a hash of a file, given by its path from the project's root; None if there is no such file."""
     if path is None or not (ROOT / path).is_file():
         return None
     return _hash(ROOT / path, (ROOT / path).stat().st_mtime_ns)
@@ -60,7 +60,7 @@ def content_hash(path: str | None) -> str | None:
 
 @lru_cache
 def _hash(path: Path, changed: int) -> str:
-    del changed  # the file is read again if it was
+    del changed  # only a part of the cache's key
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()[:12]
 

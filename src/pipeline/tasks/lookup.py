@@ -28,7 +28,7 @@ def draw_of(task: Task) -> Draw:
         if key not in accepted:
             raise UserError(f"task.{key} is not a parameter: {name} has {', '.join(accepted) or 'none'}.")
     for key in accepted:
-        if key not in options and signature[key].default is inspect.Parameter.empty:
+        if options.get(key) is None and signature[key].default is inspect.Parameter.empty:
             raise UserError(f"task.{key} has no value: {name} needs one.")
 
     def draw(background: Generator, labels: Generator, samples: int, data: Data, first: int = 0) -> Samples:
