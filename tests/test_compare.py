@@ -1,13 +1,16 @@
-"""Verdicts and effects on cases worked out by hand, and what the report says of them."""
+"""Verdicts, effects, tables and report, on cases computed by hand."""
 
 import base64
+import io
 import re
 
 import numpy as np
 import pytest
+from pandas import DataFrame, concat
+from pandas.testing import assert_frame_equal
 
 from pipeline.measures import attention_measures
-from pipeline.report import effects, html_page, markdown_tables, render, tables
+from pipeline.report import effects, html_page, markdown_tables, render, tables, terminal
 from pipeline.report.tables import Tables, VariantResult
 from pipeline.report.verdicts import CORRECT, DIFFUSE, LATE, NOT_LEARNED, SILENT, UNJUDGED, VERDICTS, verdict
 from pipeline.results.evidence_files import NULL_KEY, UNIFORM, UNTRAINED, ControlRun, ExplainedSeed
@@ -58,8 +61,8 @@ def test_without_a_known_key_a_peak_is_unjudged():
 
 
 def runs(cells, metric="key_mass"):
-    """Make rows of runs: (placement, sharing) -> values of a metric for each seed, all other metrics 0.5."""
-    return [
+    """Return a table of runs: (placement, sharing) -> values of a metric for each seed, all other metrics 0.5."""
+    rows = [
         {
             "variant": f"{placement}_{sharing}",
             "placement": placement,
@@ -72,6 +75,7 @@ def runs(cells, metric="key_mass"):
         for (placement, sharing), values in cells.items()
         for seed, value in enumerate(values)
     ]
+    return DataFrame(rows)
 
 
 CELLS = {
@@ -83,7 +87,7 @@ CELLS = {
 
 
 def rows_of(cells, metric="key_mass"):
-    rows = effects.effect_rows(runs(cells, metric), COMPARE)
+    rows = effects.estimate(runs(cells, metric), COMPARE).to_dict("records")
     return {row["effect"]: row for row in rows if row["metric"] == metric}
 
 
@@ -105,41 +109,47 @@ def test_effects_by_hand():
 
 def test_a_against_a_is_nothing():
     same = {key: [0.3, 0.4, 0.1] for key in CELLS}
-    for row in effects.effect_rows(runs(same), COMPARE):
+    for row in effects.estimate(runs(same), COMPARE).to_dict("records"):
         assert (row["mean_difference"], row["iqm"], row["p_a_over_b"], row["p"], row["p_holm"]) == (0, 0, 0.5, 1, 1)
 
 
 def test_the_same_digits_again():
-    assert effects.effect_rows(runs(CELLS), COMPARE) == effects.effect_rows(runs(CELLS), COMPARE)
+    assert_frame_equal(effects.estimate(runs(CELLS), COMPARE), effects.estimate(runs(CELLS), COMPARE), check_exact=True)
 
 
 def test_of_variants_in_the_same_cell_the_first_is_compared():
-    other = [{**run, "variant": "other", "key_mass": 0.9} for run in runs(CELLS)[:5]]
-    assert effects.effect_rows(runs(CELLS) + other, COMPARE) == effects.effect_rows(runs(CELLS), COMPARE)
+    both = concat([runs(CELLS), runs(CELLS)[:5].assign(variant="other", key_mass=0.9)], ignore_index=True)
+    assert_frame_equal(effects.estimate(both, COMPARE), effects.estimate(runs(CELLS), COMPARE), check_exact=True)
 
 
-def test_without_all_four_combinations_nothing_is_said_of_effects():
-    made = runs({cell: values for cell, values in CELLS.items() if cell != ("after", "shared")})
-    assert effects.effect_rows(made, COMPARE) == []
-    assert render.answer(made, [], COMPARE).startswith("Of 15 runs 15 learned the task")
-    assert "paired" not in render.answer(made, [], COMPARE)
+def test_without_all_four_combinations_no_effects_are_reported():
+    three = runs({cell: values for cell, values in CELLS.items() if cell != ("after", "shared")})
+    assert effects.estimate(three, COMPARE).empty
+    assert render.answer(three, DataFrame(), COMPARE).startswith("Of 15 runs 15 learned the task")
+    assert "paired" not in render.answer(three, DataFrame(), COMPARE)
 
 
 @pytest.mark.parametrize(
     ("rows", "sentence"),
     [
         (runs({cell: values[:1] for cell, values in CELLS.items()}), "needs at least two seeds."),
-        (runs({**CELLS, ("before", "shared"): [np.nan] * 5}), "key_mass of before_shared is not a number"),
+        (
+            runs({**CELLS, ("before", "shared"): [np.nan] * 5}),
+            "key_mass of before_shared is NaN or infinite for some seeds",
+        ),
     ],
 )
 def test_what_cannot_be_compared_is_named(rows, sentence):
     with pytest.raises(UserError, match=sentence.replace(".", r"\.")):
-        effects.effect_rows(rows, COMPARE)
+        effects.estimate(rows, COMPARE)
+
+
+def answer_of(table):
+    return render.answer(table, effects.estimate(table, COMPARE), COMPARE)
 
 
 def answer(cells):
-    made = runs(cells)
-    return render.answer(made, effects.effect_rows(made, COMPARE), COMPARE)
+    return answer_of(runs(cells))
 
 
 def test_the_answer_follows_the_numbers():
@@ -153,17 +163,12 @@ def test_the_answer_follows_the_numbers():
 
 
 def test_the_share_of_correct_runs_is_over_seeds():
-    made = runs(CELLS)
-    for run in made:
-        if run["seed"] == 4:  # all four runs of one seed of five
-            run["verdict"] = LATE
-        if run["seed"] == 3:
-            run["verdict"] = NOT_LEARNED
-    said = render.answer(made, effects.effect_rows(made, COMPARE), COMPARE)
+    table = runs(CELLS)
+    table.loc[table["seed"] == 4, "verdict"] = LATE  # all four runs of one seed of five
+    table.loc[table["seed"] == 3, "verdict"] = NOT_LEARNED
+    said = answer_of(table)
     assert "Of 20 runs 16 learned the task, and in 12 of these (75% of them, 95% interval 25% to 100%)" in said
-    for run in made:
-        run["verdict"] = NOT_LEARNED
-    said = render.answer(made, effects.effect_rows(made, COMPARE), COMPARE)
+    said = answer_of(table.assign(verdict=NOT_LEARNED))
     assert "Of 20 runs 0 learned the task, and in 0 of these the attention vector" in said
 
 
@@ -174,7 +179,7 @@ def test_many_seeds_all_one_way_are_told_from_chance():
 
 def test_the_verdict_table_shows_failures():
     row = {"variant": "x", "seeds": 4, **dict.fromkeys(VERDICTS, 0), CORRECT: 3, SILENT: 1}
-    table = markdown_tables.verdicts_table([row])
+    table = markdown_tables.verdicts_table(DataFrame([row]))
     assert "| x | 3 of 4 | 0 of 4 | 0 of 4 | 1 of 4 | 0 of 4 |" in table
 
 
@@ -192,23 +197,22 @@ def test_doubling_the_probe_samples_by_repetition_changes_no_interval():
             ]
             for cell, seeds in probes.items()
         }
-        made = runs({cell: [seed["key_mass"] for seed in seeds] for cell, seeds in doubled.items()})
-        return effects.effect_rows(made, COMPARE)
+        table = runs({cell: [seed["key_mass"] for seed in seeds] for cell, seeds in doubled.items()})
+        return effects.estimate(table, COMPARE)
 
-    for once, twice in zip(measured(1), measured(2), strict=True):
-        assert once == pytest.approx(twice, abs=1e-12)
+    assert_frame_equal(measured(1), measured(2), rtol=0, atol=1e-12)
 
 
 VARIANT = Variant("after", "shared", name="after_shared")
 
 
 def result(vectors, masses, curve=((1, 0.5, 0.5), (2, 0.1, 0.96), (3, 0.1, 0.9), (4, 0.0, 1.0))):
-    """Make the result of a variant with one seed, its attention at points of training given."""
+    """Return the result of a variant with one seed, given its attention at points of training."""
     vectors = np.array(vectors, float)
     measures = {"key_mass": masses[-1], "key_lift": 4 * masses[-1], "entropy": 0.5, "late_mass": 0.1}
-    measures |= dict.fromkeys((*tables.SCORES, "permuted_change", "permuted_accuracy"), 0.5) | {"key_mass": masses[-1]}
+    measures |= dict.fromkeys((*tables.SHOWN, "permuted_change", "permuted_accuracy"), 0.5) | {"key_mass": masses[-1]}
     trained = TrainedSeed({}, Snapshots(np.arange(len(vectors)), {}), list(curve), 0.1, 1.0)
-    scores = {name: dict.fromkeys((*tables.SCORES, *tables.AGREEMENT), 0.25) for name in (UNTRAINED, "occlusion")}
+    scores = {name: dict.fromkeys((*tables.SHOWN, *tables.AGREEMENT), 0.25) for name in (UNTRAINED, "occlusion")}
     explained = ExplainedSeed(scores, np.arange(len(vectors)), vectors, np.array(masses))
     return VariantResult(VARIANT, "", {3: trained}, {3: AttendedSeed(vectors[-1], KEY, measures)}, {3: explained})
 
@@ -227,7 +231,7 @@ AT_KEY, EARLY = [0.1, 0.1, 0.7, 0.1], [0.7, 0.1, 0.1, 0.1]
     ],
 )
 def test_when_the_key_is_found(vectors, masses, found):
-    row = tables.learning_rows([result(vectors, masses)], LIMITS)[0]
+    (row,) = tables.learning([result(vectors, masses)], LIMITS).to_dict("records")
     assert row == {
         "variant": "after_shared",
         "seed": 3,
@@ -237,10 +241,10 @@ def test_when_the_key_is_found(vectors, masses, found):
 
 
 def test_a_task_never_learned_has_no_time_at_which_it_was():
-    rows = tables.learning_rows([result([AT_KEY], [0.7], [(1, 0.7, 0.5)])], LIMITS)
-    assert np.isnan(rows[0]["learned_at"])
-    assert "never, in 1 seeds" in markdown_tables.learning_table(rows)
-    more = [*rows, {"variant": "after_shared", "seed": 4, "learned_at": 8.0, "found_at": 6.0}]
+    table = tables.learning([result([AT_KEY], [0.7], [(1, 0.7, 0.5)])], LIMITS)
+    assert np.isnan(table["learned_at"][0])
+    assert "never, in 1 seeds" in markdown_tables.learning_table(table)
+    more = concat([table, table.assign(seed=4, learned_at=8.0, found_at=6.0)])
     assert "| after_shared | 8 (8 to 8), in 1 of 2 seeds | 3 (0 to 6) |" in markdown_tables.learning_table(more)
 
 
@@ -251,37 +255,39 @@ def control(name, variant, accuracies, mass=0.25):
 
 
 def rendered(uniform=(1.0, 0.99), null=(0.5, 0.51), coding="zero_one", seeds=2):
-    """Render the report of a made-up study."""
+    """Render the report of a fictitious study."""
     data = Data(100, 0.1, 4, 2, 2, coding, 0)
-    made = runs({cell: values[:seeds] for cell, values in CELLS.items()})
-    for run in made:
-        run |= {"peak_step": 2, "permuted_change": 0.4, "permuted_accuracy": 0.6}
+    table = runs({cell: values[:seeds] for cell, values in CELLS.items()})
+    table = table.assign(peak_step=2, permuted_change=0.4, permuted_accuracy=0.6)
     spread = {
         f"{name}_{kind}": 0.5
         for name in (*effects.METRICS, "accuracy", "permuted_change", "permuted_accuracy")
         for kind in ("mean", "sd")
     }
     summary = [{"variant": "after_shared", "seeds": 2, "peak_step": 2, **dict.fromkeys(VERDICTS, 0), **spread}]
-    scores = {f"{name}_{kind}": 0.5 for name in (*tables.SCORES, *tables.AGREEMENT) for kind in ("mean", "sd")}
+    scores = {f"{name}_{kind}": 0.5 for name in (*tables.SHOWN, *tables.AGREEMENT) for kind in ("mean", "sd")}
     names = ("attention", UNTRAINED, "occlusion")
     controls = control(UNIFORM, VARIANT, uniform) + control(NULL_KEY, VARIANT, null)
     all_tables = Tables(
-        made,
-        summary,
-        effects.effect_rows(made, COMPARE),
-        tables.control_rows(controls, LIMITS),
-        [{"variant": "after_shared", "explanation": name, **scores} for name in names],
-        tables.learning_rows([result([AT_KEY], [0.7])], LIMITS),
+        table,
+        DataFrame(summary),
+        effects.estimate(table, COMPARE),
+        tables.controls(controls, LIMITS),
+        DataFrame([{"variant": "after_shared", "explanation": name, **scores} for name in names]),
+        tables.learning([result([AT_KEY], [0.7])], LIMITS),
     )
-    settings = (
-        Model(4, "lstm"),
-        Train(1, 8, 0.1, 4, 4),
-        Probe(10),
-        Explain(4, 2, 0),
-        Controls([0, 1], 80, 10),
-        COMPARE,
+    study = Study(
+        variants=["after_shared"],
+        seeds=[0, 1],
+        data=data,
+        model=Model(4, "lstm"),
+        train=Train(1, 8, 0.1, 4, 4),
+        probe=Probe(10),
+        explain=Explain(4, 2, 0),
+        controls=Controls([0, 1], 80, 10),
+        compare=COMPARE,
+        task=render.TASK | {"name": "planted_key"},
     )
-    study = Study(["after_shared"], [0, 1], data, *settings, render.TASK | {"name": "planted_key"})
     return render.render(study, all_tables, result([AT_KEY], [0.7]))
 
 
@@ -289,7 +295,7 @@ def rendered(uniform=(1.0, 0.99), null=(0.5, 0.51), coding="zero_one", seeds=2):
     ("accuracies", "sentence"),
     [
         ((1.0, 0.99), "2 of 2 seeds learn the task. Attention was not needed there"),
-        ((1.0, 0.6), "1 of 2 seeds learn the task. In those attention was not needed; the others did not get there"),
+        ((1.0, 0.6), "1 of 2 seeds learn the task. Those did not need attention; the others did not learn the task"),
         ((0.5, 0.6), "0 of 2 seeds learn the task. There the model needs attention"),
     ],
 )
@@ -306,12 +312,12 @@ def test_the_report_says_when_the_null_key_is_learned():
     assert "1 of 2 runs are *not learned*. The others should be, too" in rendered(null=(0.5, 0.96))
 
 
-def test_the_report_tells_of_a_key_that_is_zero_only_where_it_is():
+def test_the_report_mentions_a_key_that_is_zero_only_where_it_is():
     assert "has a key **equal to zero**" in rendered()
     assert "equal to zero" not in rendered(coding="plus_minus")
 
 
-def test_other_parameters_are_not_set_beside_published_numbers():
+def test_published_numbers_appear_only_for_the_same_settings():
     said = rendered()
     assert "published" not in said
     assert "So few seeds can never reach 0.05." in said
@@ -322,10 +328,74 @@ def test_the_page_holds_the_images_and_leads_nowhere(tmp_path):
     (tmp_path / "figures").mkdir()
     (tmp_path / "figures/a.png").write_bytes(b"not a picture")
     text = "# Does it?\n\n![a](figures/a.png)\n\n[runs.csv](runs.csv) says *so*: a < b\n\n| x |\n| --- |\n| 1 |\n"
-    made = html_page.with_note(html_page.html(text, tmp_path), "A note.")
-    assert f"data:image/png;base64,{base64.b64encode(b'not a picture').decode()}" in made
-    assert "<title>Does it?</title>" in made
-    assert "<td>1</td>" in made
-    assert "runs.csv says <em>so</em>: a &lt; b" in made
-    assert made.rstrip().endswith("<p>A note.</p>\n</body></html>")
-    assert not re.search(r"(src|href)=.(?!data:)", made)
+    page = html_page.with_note(html_page.html(text, tmp_path), "A note.")
+    assert f"data:image/png;base64,{base64.b64encode(b'not a picture').decode()}" in page
+    assert "<title>Does it?</title>" in page
+    assert "<td>1</td>" in page
+    assert "runs.csv says <em>so</em>: a &lt; b" in page
+    assert page.rstrip().endswith("<p>A note.</p>\n</body></html>")
+    assert not re.search(r"(src|href)=.(?!data:)", page)
+
+
+TABLE = DataFrame(
+    {
+        "variant": ["a", "null", "007"],
+        "sharing": ["", "shared", ""],
+        "seed": [0, 7, 12],
+        "uniform": [True, False, True],
+        "learned_at": [576.0, np.nan, 1 / 3],
+        "unjudged": DataFrame([{"n": 2}, {}, {"n": 10}])["n"],  # an integer that one row lacks
+    }
+)
+
+
+def test_a_table_as_csv_and_back(tmp_path):
+    tables.write(tmp_path / "new/table.csv", TABLE)
+    assert (tmp_path / "new/table.csv").read_bytes() == (
+        b"variant,sharing,seed,uniform,learned_at,unjudged\n"
+        b"a,,0,True,576,2\n"
+        b"null,shared,7,False,nan,nan\n"
+        b"007,,12,True,0.333333333,10\n"
+    )
+    assert_frame_equal(tables.read(tmp_path / "new/table.csv"), TABLE, rtol=1e-9)
+
+
+def test_a_table_in_markdown():
+    assert markdown_tables.markdown(TABLE.drop(columns="unjudged")) == (
+        "| variant | sharing | seed | uniform | learned_at |\n"
+        "| --- | --- | --- | --- | --- |\n"
+        "| a |  | 0 | True | 576.0 |\n"
+        "| null | shared | 7 | False | nan |\n"
+        "| 007 |  | 12 | True | 0.3333333333333333 |"
+    )
+
+
+SUMMARY = """variant,seeds,correct,unjudged,key_mass_mean,hit_rate_mean,late_mass_mean,accuracy_mean
+a_variant_with_a_long_name,10,8,nan,0.5,0.25,0.125,0.99999
+[b],10,0,0,nan,nan,nan,1
+"""
+PRINTED = """
+variant                     key mass  hit rate  late mass  accuracy   correct
+a_variant_with_a_long_name     0.500     0.250      0.125   0.99999   8 of 10
+[b]                                -         -          -   1.00000  unjudged
+a_variant_with_a_long_name  ▂▂█▂  key mass 0.250 (0.250 to 0.250 over 2 seeds)
+                              ^
+"""
+
+
+@pytest.mark.parametrize("columns", ["20", "200"])
+def test_printed_tables_keep_names_complete_and_have_no_colours(columns, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", columns)
+    (tmp_path / "summary.csv").write_text(SUMMARY, encoding="utf-8")
+    terminal.show_summary(tmp_path, ["variant"])
+    runs_of_control = control(UNIFORM, VARIANT, [1.0, 0.5])
+    attended = {run.seed: run.attended._replace(vector=np.array(AT_KEY)) for run in runs_of_control}
+    terminal.show_attention({"a_variant_with_a_long_name": attended})
+    assert capsys.readouterr().out == PRINTED.removeprefix("\n")
+
+
+def test_a_character_that_the_terminal_lacks_is_replaced(monkeypatch):
+    written = io.BytesIO()
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(written, encoding="ascii", write_through=True))
+    terminal.show_training({3: result([AT_KEY], [0.7]).trained[3]}, "r2")
+    assert written.getvalue() == b"seed  held-out loss  held-out R?\n   3       1.00e-01       1.0000\n"

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipeline.report import markdown_tables, published, render, terminal
-from pipeline.results.file_formats import read_csv, read_rows
+from pipeline.report import markdown_tables, published, render, tables, terminal
+from pipeline.results.file_formats import read_rows
 from pipeline.settings.schema import Compare
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -21,6 +21,10 @@ def read(name):
 
 
 def table(name):
+    return tables.read(ROOT / "comparison" / name)
+
+
+def rows(name):
     return read_rows(ROOT / "comparison" / name)
 
 
@@ -46,7 +50,7 @@ def test_the_findings_state_the_numbers_of_the_comparison():
 
 def test_the_readme_sums_up_the_comparison():
     text = " ".join(read("README.md").split())
-    runs, key_step = table("runs.csv"), settings()["data"]["key_step"]
+    runs, key_step = rows("runs.csv"), settings()["data"]["key_step"]
     late = [run for run in runs if run["peak_step"] != key_step]
     assert all(run["verdict"] != "not learned" for run in runs)
     assert {(run["placement"], run["peak_step"]) for run in late} == {("after", key_step + 1)}
@@ -60,13 +64,13 @@ def test_the_readme_sums_up_the_comparison():
     assert f"puts {-sharing['iqm']:.3f} less there than shared, which is not significant" in text
     assert f"(p = {sharing['p_holm']:.2g})" in text
     assert placement["p_holm"] < 0.05 < sharing["p_holm"]
-    uniform = [row["verdict"] for row in table("controls.csv") if row["control"] == "frozen uniform"]
+    uniform = [row["verdict"] for row in rows("controls.csv") if row["control"] == "frozen uniform"]
     assert "not learned" not in uniform
     assert len(uniform) == 10
 
 
 def test_the_readme_shows_what_the_study_prints(capsys):
-    terminal.show_comparison(read_csv(ROOT / "comparison/summary.csv"))
+    terminal.show_summary(ROOT / "comparison", ["variant"])
     assert capsys.readouterr().out in read("README.md")
 
 
@@ -86,7 +90,7 @@ def test_a_key_at_the_first_step_is_what_the_documents_say_of_it():
 
 
 def test_the_committed_study_found_what_the_article_claims():
-    runs, summary = table("runs.csv"), table("summary.csv")
+    runs, summary = rows("runs.csv"), rows("summary.csv")
     assert len(runs) == 40
     assert min(run["accuracy"] for run in runs) >= 0.99
     assert {row["variant"]: row["peak_step"] for row in summary} == dict.fromkeys(

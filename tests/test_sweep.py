@@ -6,12 +6,13 @@ from contextlib import closing
 
 import pytest
 from hydra import compose, initialize_config_dir
+from pandas import DataFrame
 
-from pipeline.execution import command_line  # noqa: F401 (command: tells Hydra of the schema)
+from pipeline.execution import command_line  # noqa: F401 (registers what conf/config.yaml calls)
 from pipeline.report import sweep_figures
 from pipeline.results.file_formats import read_rows
 from pipeline.settings.project import ROOT, names_in
-from pipeline.settings.schema import Config
+from pipeline.settings.schema import Data
 from pipeline.settings.study import load_task, load_variant
 from pipeline.tasks import lookup
 
@@ -80,12 +81,11 @@ def test_each_experiment_names_samples_that_can_be_drawn_and_variants(name, monk
     monkeypatch.setenv("PROJECT_ROOT", str(ROOT))
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         composed = compose("config", [f"+experiment={name}"], return_hydra_config=True)
-    config = Config(**{key: composed[key] for key in ("data", "seeds")})
     task = composed.hydra.runtime.choices["task"]
-    lookup.check_task(load_task(task), config.data)
+    lookup.check_task(load_task(task), Data(**composed.data))
     for variant in composed.hydra.sweeper.params["+variant"].split(","):
         assert load_variant(variant).placement
-    assert list(config.seeds) == list(range(10))
+    assert list(composed.seeds) == list(range(10))
 
 
 def row(**values):
@@ -94,7 +94,7 @@ def row(**values):
 
 def test_the_value_with_the_most_numbers_is_drawn_along():
     rows = [row(variant=v, **{"data.key_step": k, "task": t}) for v in "ab" for k in (0, 5, 19) for t in "xy"]
-    figure = sweep_figures.measures(rows, ["variant", "task", "data.key_step"])
+    figure = sweep_figures.measures(DataFrame(rows), ["variant", "task", "data.key_step"])
     for ax in figure.axes:
         assert ax.get_xlabel() == "data.key_step"
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["a, x", "a, y", "b, x", "b, y"]
@@ -103,6 +103,6 @@ def test_the_value_with_the_most_numbers_is_drawn_along():
 
 
 def test_names_are_drawn_beside_each_other():
-    figure = sweep_figures.measures([row(variant="luong"), row(variant="none")], ["variant"])
+    figure = sweep_figures.measures(DataFrame([row(variant="luong"), row(variant="none")]), ["variant"])
     assert [text.get_text() for text in figure.axes[0].get_xticklabels()] == ["luong", "none"]
     assert not figure.legends

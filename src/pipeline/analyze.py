@@ -44,7 +44,7 @@ def stage(config: Config) -> None:
         np.save(folder / "attention.npy", arrays, allow_pickle=False)
         write_attention(folder, attended)
         write_explanations(folder, {seed: result.explained for seed, result in analyzed.items()})
-    terminal.show_attention(name, attended)
+    terminal.show_attention({name: attended})
     terminal.show_where(folders.folder(config, "attention"), config.tracking)
 
 

@@ -92,9 +92,9 @@ def gather(configs: list[Config], points: list[Point]) -> None:
     for config, result in zip(configs, results, strict=True):  # a worker of a cluster may not have been able to
         sync.ensure(config.tracking, folders.values(config, "attention"), result.trained, result.attended)
     folder = sweep_tables.folder_of(points, configs[0].results)
-    summary = sweep_tables.write(folder, points, results)
+    sweep_tables.write(folder, points, results)
     sync.ensure_sweep(settings, folder)
-    terminal.show_sweep(summary, list(points[0].swept))
+    terminal.show_summary(folder, list(points[0].swept) or ["variant"])
     terminal.show_where(folder, settings)
 
 

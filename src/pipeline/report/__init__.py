@@ -1,1 +1,1 @@
-"""Tables, tests, figures and text of a comparison or a sweep."""
+"""Tables, tests, figures and text of a comparison or a sweep, and what the stages print."""

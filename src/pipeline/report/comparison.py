@@ -1,19 +1,19 @@
-"""The comparison of all variants of a study: loaded, tabulated and written."""
+"""The comparison of all variants of a study: results loaded, tables computed, everything written."""
 
 import dataclasses
 import json
-import math
+from math import isnan
 from pathlib import Path
 
 import numpy as np
+from pandas import DataFrame, concat
 
-from pipeline.report import html_page, render, tables
-from pipeline.report.effects import effect_rows
-from pipeline.report.tables import Row, Tables, VariantResult
-from pipeline.results import folders
-from pipeline.results.evidence_files import ONE_FEATURE, ControlRun, read_controls, read_explanations
-from pipeline.results.file_formats import write_rows, write_text
-from pipeline.results.stage_files import read_attention, read_dataset, read_training, write_curves, write_vectors
+from pipeline.report import effects, html_page, render, tables
+from pipeline.report.tables import Tables, VariantResult
+from pipeline.results import evidence_files, folders, stage_files
+from pipeline.results.evidence_files import ONE_FEATURE, ControlRun
+from pipeline.results.file_formats import write_text
+from pipeline.results.stage_files import AttendedSeed
 from pipeline.settings.errors import UserError
 from pipeline.settings.schema import Study
 from pipeline.settings.study import load_variant
@@ -23,7 +23,7 @@ def load(study: Study) -> list[VariantResult]:
     """Return the results of all variants of a study.
 
     Raises:
-        UserError: if one is missing, was made from other values or data, or does not hold all seeds.
+        UserError: if one is missing, was computed with other values or data, or lacks a seed.
     """
     results: list[VariantResult] = []
     for name in study.variants:
@@ -37,11 +37,11 @@ def load(study: Study) -> list[VariantResult]:
 
 
 def load_variant_result(config: Study) -> VariantResult:
-    """Return the results of one variant; a `UserError` if they are missing, made from other values, or not whole."""
+    """Return the results of one variant; a `UserError` if they are missing, corrupt, outdated, or lack a seed."""
     with folders.reading(config, "models") as folder:
-        trained, data = read_training(folder), read_dataset(folder)
+        trained, data = stage_files.read_training(folder), stage_files.read_dataset(folder)
     with folders.reading(config, "attention") as folder:
-        attended, explained = read_attention(folder), read_explanations(folder)
+        attended, explained = stage_files.read_attention(folder), evidence_files.read_explanations(folder)
     if not list(trained) == list(attended) == list(explained) == config.seeds:
         where = folders.shown(folders.folder(config, "attention"))
         raise UserError(f"{where} does not hold seeds {config.seeds}: {folders.remedy(config, 'attention')}")
@@ -49,71 +49,86 @@ def load_variant_result(config: Study) -> VariantResult:
 
 
 def load_controls(study: Study) -> list[ControlRun]:
-    """Return the runs of a study's controls; a `UserError` if they are missing or were made from other values."""
+    """Return the runs of a study's controls; a `UserError` if they are missing, corrupt or outdated."""
     with folders.reading(study, "controls") as folder:
-        return read_controls(folder)
+        return evidence_files.read_controls(folder)
 
 
 def tabulate(study: Study, results: list[VariantResult], controls: list[ControlRun]) -> Tables:
     """Return all tables of a comparison."""
     limits, score = study.compare.thresholds, study.score
-    runs = tables.run_rows(results, limits, score)
+    runs = tables.runs(results, limits, score)
     return Tables(
         runs=runs,
-        summary=tables.summary_rows(results, runs),
-        effects=effect_rows(runs, study.compare, score),
-        controls=tables.control_rows(controls, limits, score),
-        explanations=tables.explanation_rows(results),
-        learning=tables.learning_rows(results, limits, score),
+        summary=tables.summary(results, runs),
+        effects=effects.estimate(runs, study.compare, score),
+        controls=tables.controls(controls, limits, score),
+        explanations=tables.explanations(results),
+        learning=tables.learning(results, limits, score),
     )
 
 
 def write(folder: Path, study: Study, results: list[VariantResult], controls: list[ControlRun]) -> None:
-    """Write tables, figures, report, what `dvc metrics show` prints and what `dvc plots show` draws."""
-    made = tabulate(study, results, controls)
-    for name, rows in made._asdict().items():
-        if rows:
-            write_rows(folder / f"{name}.csv", rows)
-    write_text(folder / "metrics.json", json.dumps(headline(made.summary, study.score), indent=2) + "\n")
+    """Write tables, figures and report, and the files for `dvc metrics show` and `dvc plots show`."""
+    computed = tabulate(study, results, controls)
+    for name, table in computed._asdict().items():
+        if not table.empty:
+            tables.write(folder / f"{name}.csv", table)
+    write_text(folder / "metrics.json", json.dumps(headline(computed.summary, study.score), indent=2) + "\n")
     for result in results:
         name = f"{result.variant.name}.csv"
-        write_curves(folder / "training" / name, result.trained, study.score)
-        write_vectors(folder / "attention" / name, result.attended)
-        write_rows(folder / "learning" / name, _key_masses(result))
-        write_rows(folder / "heatmap" / name, _mean_courses(result))
-    for name in dict.fromkeys(run.variant.name for run in controls if run.control == ONE_FEATURE):
-        seeds = {r.seed: r.attended for r in controls if (r.control, r.variant.name) == (ONE_FEATURE, name)}
-        write_vectors(folder / "one_feature" / f"{name}.csv", seeds)
-    from pipeline.report import comparison_figures, figures
-
-    for path, figure in comparison_figures.draw(folder).items():
-        figures.save(figure, folder / path)
-    text = render.render(study, made, results[0])
+        stage_files.write_curves(folder / "training" / name, result.trained, study.score)
+        stage_files.write_vectors(folder / "attention" / name, result.attended)
+        tables.write(folder / "learning" / name, _key_masses(result))
+        tables.write(folder / "heatmap" / name, _mean_courses(result))
+    runs = [run for run in controls if run.control == ONE_FEATURE]
+    one_feature = {run.variant.name: {r.seed: r.attended for r in runs if r.variant == run.variant} for run in runs}
+    for name, seeds in one_feature.items():
+        stage_files.write_vectors(folder / "one_feature" / f"{name}.csv", seeds)
+    _write_figures(folder / "figures", results, one_feature, computed)
+    text = render.render(study, computed, results[0])
     write_text(folder / "report.md", text)
     write_text(folder / "report.html", html_page.html(text, folder))
 
 
-def _key_masses(result: VariantResult) -> list[Row]:
-    return [
-        {"seed": seed, "batch": int(batch), "key_mass": float(mass)}
+def _write_figures(
+    folder: Path, results: list[VariantResult], one_feature: dict[str, dict[int, AttendedSeed]], computed: Tables
+) -> None:
+    from pipeline.report import figures  # here, since matplotlib takes a third of a second that `show` does not need
+
+    key = results[0].key()
+    drawn = {
+        "attention": figures.attention({result.variant.name: result.attended for result in results}),
+        "learning": figures.learning([(result.variant.name, *result.course()) for result in results], key),
+    }
+    if key.any():
+        drawn["explanations"] = figures.explanations(computed.explanations, key.sum() / len(key))
+    if not computed.effects.empty:
+        drawn["effects"] = figures.forest(computed.effects, effects.SIGNIFICANCE)
+    if one_feature:
+        drawn["one_feature"] = figures.attention(one_feature)
+    for name, figure in drawn.items():
+        figures.save(figure, folder / f"{name}.png")
+
+
+def _key_masses(result: VariantResult) -> DataFrame:
+    """Return the key mass during training, a row for each seed and point."""
+    return concat(
+        DataFrame({"seed": seed, "batch": explained.batches, "key_mass": explained.key_mass})
         for seed, explained in result.explained.items()
-        for batch, mass in zip(explained.batches, explained.key_mass, strict=True)
-    ]
+    )
 
 
-def _mean_courses(result: VariantResult) -> list[Row]:
-    """Return the attention at points of training, averaged over the seeds, a row for each point and time step."""
-    explained = list(result.explained.values())
-    mean = np.mean([seed.vectors for seed in explained], axis=0)
-    return [
-        {"batch": int(batch), "step": step, "attention": float(weight)}
-        for batch, vector in zip(explained[0].batches, mean, strict=True)
-        for step, weight in enumerate(vector)
-    ]
+def _mean_courses(result: VariantResult) -> DataFrame:
+    """Return the attention during training, averaged over seeds, a row for each point and time step."""
+    batches, mean, _ = result.course()
+    points, steps = mean.shape
+    columns = {"batch": np.repeat(batches, steps), "step": np.tile(np.arange(steps), points), "attention": mean.ravel()}
+    return DataFrame(columns)
 
 
-def headline(summary: list[Row], score: str) -> dict[str, dict[str, float]]:
+def headline(summary: DataFrame, score: str) -> dict[str, dict[str, float]]:
     """Return variant -> the few means that tables of experiments show."""
     names = ("key_mass", "hit_rate", "late_mass", score)
-    means = {row["variant"]: {name: round(row[f"{name}_mean"], 6) for name in names} for row in summary}
-    return {variant: {k: v for k, v in row.items() if not math.isnan(v)} for variant, row in means.items()}
+    means = {row["variant"]: {name: row[f"{name}_mean"] for name in names} for row in summary.to_dict("records")}
+    return {variant: {k: round(v, 6) for k, v in row.items() if not isnan(v)} for variant, row in means.items()}

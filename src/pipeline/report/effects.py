@@ -1,19 +1,19 @@
-"""The 2 x 2 comparison: what placement and sharing change, seed by seed."""
+"""The 2 x 2 comparison: the effects of placement and sharing, paired by seed."""
 
-import math
+from itertools import product
 
 import numpy as np
-from numpy.random import default_rng
+from numpy.random import Generator, default_rng
 from numpy.typing import NDArray
+from pandas import DataFrame, concat
 
 from pipeline.report import paired_tests
-from pipeline.report.tables import Row
 from pipeline.settings.errors import UserError
 from pipeline.settings.schema import Compare
 
 Values = NDArray[np.float64]
-# Names of the levels: an effect is the second less the first.
-LEVELS = {"placement": ("before", "after"), "sharing": ("shared", "unshared")}
+PLACEMENTS, SHARINGS = ("before", "after"), ("shared", "unshared")  # an effect is the second minus the first
+SIGNIFICANCE = 0.05  # level
 METRICS = (
     "key_mass",
     "key_lift",
@@ -26,92 +26,85 @@ METRICS = (
 )
 
 
-def contrasts(cells: dict[tuple[str, str], Values]) -> dict[str, tuple[Values, Values]]:
-    """Return effect -> the two groups (seeds,) whose paired differences it is.
+def contrasts(cells: Values) -> dict[str, tuple[Values, Values]]:
+    """Return effect -> two groups (seeds,); the effect is the paired difference of the first and the second.
 
-    placement: after less before, either averaged over sharing; sharing: unshared less shared, either averaged over
-    placement; interaction: what unsharing changes after the LSTM less what it changes before it.
+    placement: after - before, both averaged over sharing; sharing: unshared - shared, both averaged over placement;
+    interaction: the effect of sharing after the LSTM - that before it.
 
     Args:
-        cells: (placement, sharing) -> a value for each seed, in the same order of seeds.
+        cells: values of a metric, shape (placements, sharings, seeds).
     """
-    bs, bu = cells["before", "shared"], cells["before", "unshared"]
-    as_, au = cells["after", "shared"], cells["after", "unshared"]
+    (before_shared, before_unshared), (after_shared, after_unshared) = cells
     return {
-        "placement": ((as_ + au) / 2, (bs + bu) / 2),
-        "sharing": ((bu + au) / 2, (bs + as_) / 2),
-        "interaction": (au - as_, bu - bs),
+        "placement": (cells[1].mean(axis=0), cells[0].mean(axis=0)),
+        "sharing": (cells[:, 1].mean(axis=0), cells[:, 0].mean(axis=0)),
+        "interaction": (after_unshared - after_shared, before_unshared - before_shared),
     }
 
 
-def cells_of(runs: list[Row], metric: str) -> dict[tuple[str, str], Values]:
-    """Return (placement, sharing) -> a metric for each seed; of variants that share a cell, that of the first.
-
-    Without variants for one of the four cells there is nothing to compare: nothing is returned.
-
-    Raises:
-        UserError: if there are fewer than two seeds, or a value is not a number.
-    """
-    cells = {}
-    for placement in LEVELS["placement"]:
-        for sharing in LEVELS["sharing"]:
-            cell = (placement, sharing)
-            names = [run["variant"] for run in runs if (run["placement"], run["sharing"]) == cell]
-            if not names:
-                return {}
-            cells[cell] = np.array([run[metric] for run in runs if run["variant"] == names[0]], np.float64)
-            if not np.isfinite(cells[cell]).all():
-                raise UserError(f"{metric} of {names[0]} is not a number for every seed: it cannot be compared.")
-    if min(map(len, cells.values())) < 2:
-        raise UserError("seeds: the comparison needs at least two seeds.")
-    return cells
+def cells_of(runs: DataFrame) -> list[DataFrame]:
+    """Return the runs of the first variant in each cell of the 2 x 2 design; empty if a cell has no variant."""
+    first = runs.drop_duplicates(["placement", "sharing"])["variant"]
+    groups = dict(list(runs[runs["variant"].isin(first)].groupby(["placement", "sharing"])))
+    cells = [groups.get(cell, runs[:0]) for cell in product(PLACEMENTS, SHARINGS)]
+    return [] if any(cell.empty for cell in cells) else cells
 
 
-def effect_rows(runs: list[Row], settings: Compare, score: str = "accuracy") -> list[Row]:
+def estimate(runs: DataFrame, settings: Compare, score: str = "accuracy") -> DataFrame:
     """Return a row for each effect and metric, p-values Holm-corrected over the three effects of a metric.
 
     Args:
         runs: a row for each (variant, seed), the seeds of each variant in the same order.
-        settings: confidence and number of resamples, and the seed of the draws.
-        score: the name of the score, compared beside the measures of attention.
+        settings: confidence, number of resamples, and seed of the random numbers.
+        score: name of the score, compared as well as the measures of attention.
 
     Returns:
-        No rows where the variants are not the four of the article's 2 x 2 design, or no mask tells the key steps.
+        An empty table if there is no variant for one of the four cells of the 2 x 2 design, or no mask.
 
     Raises:
-        UserError: see `cells_of`.
+        UserError: if there are fewer than two seeds, or a value is NaN or infinite.
     """
+    cells = cells_of(runs)
+    if not cells or runs["key_mass"].isna().all():
+        return DataFrame()
+    if min(map(len, cells)) < 2:
+        raise UserError("seeds: the comparison needs at least two seeds.")
     rng = default_rng(settings.seed)
-    rows: list[Row] = []
-    if all(math.isnan(run["key_mass"]) for run in runs):
-        return rows
-    for metric in (*METRICS, score):
-        cells = cells_of(runs, metric)
-        if not cells:
-            return []
-        pairs = contrasts(cells)
-        p_values = []
-        for effect, (a, b) in pairs.items():
-            d = a - b
-            low, high = paired_tests.bootstrap_interval(
-                d, rng, confidence=settings.confidence, resamples=settings.resamples
-            )
-            p_values.append(paired_tests.sign_flip_test(d, rng, settings.resamples))
-            rows.append(
-                {
-                    "effect": effect,
-                    "metric": metric,
-                    "n": len(d),
-                    "mean_difference": float(d.mean()),
-                    "iqm": float(paired_tests.interquartile_mean(d)),
-                    "low": low,
-                    "high": high,
-                    "p_a_over_b": paired_tests.paired_probability(a, b),
-                    "p": p_values[-1],
-                    "p_holm": math.nan,
-                    "smallest_p": paired_tests.smallest_p(len(d), settings.resamples),
-                }
-            )
-        for row, adjusted in zip(rows[-len(pairs) :], paired_tests.holm(p_values), strict=True):
-            row["p_holm"] = float(adjusted)
-    return rows
+    return concat([_effects_on(metric, cells, settings, rng) for metric in (*METRICS, score)], ignore_index=True)
+
+
+def _effects_on(metric: str, cells: list[DataFrame], settings: Compare, rng: Generator) -> DataFrame:
+    pairs = contrasts(np.reshape([_finite(runs, metric) for runs in cells], (2, 2, -1)))
+    differences = [a - b for a, b in pairs.values()]
+    tests = [
+        (
+            paired_tests.bootstrap_interval(d, rng, confidence=settings.confidence, resamples=settings.resamples),
+            paired_tests.sign_flip_test(d, rng, settings.resamples),
+        )
+        for d in differences
+    ]
+    seeds, p_values = len(differences[0]), [p for _, p in tests]
+    return DataFrame(
+        {
+            "effect": list(pairs),
+            "metric": metric,
+            "n": seeds,
+            "mean_difference": np.mean(differences, axis=1),
+            "iqm": paired_tests.interquartile_mean(differences, axis=1),
+            "low": [low for (low, _), _ in tests],
+            "high": [high for (_, high), _ in tests],
+            "p_a_over_b": [paired_tests.paired_probability(a, b) for a, b in pairs.values()],
+            "p": p_values,
+            "p_holm": paired_tests.holm(p_values),
+            "smallest_p": paired_tests.smallest_p(seeds, settings.resamples),
+        }
+    )
+
+
+def _finite(runs: DataFrame, metric: str) -> Values:
+    values = runs[metric].to_numpy(np.float64)
+    if not np.isfinite(values).all():
+        variant = runs["variant"].iloc[0]
+        raise UserError(f"{metric} of {variant} is NaN or infinite for some seeds: it cannot be compared.")
+    return values

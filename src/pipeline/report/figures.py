@@ -1,8 +1,8 @@
-"""All figures, in one style: colours that colour-blind readers can tell apart, the planted step marked."""
+"""The figures of attention, effects and explanations, in colours that colour-blind readers can distinguish."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -11,28 +11,33 @@ from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from pipeline.report.titles import EFFECT_MEASURES, MEASURES
+from pipeline.results.stage_files import AttendedSeed
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
 # Okabe & Ito (2008), https://jfly.uni-koeln.de/color/
 BLUE, VERMILION, GREY, BLACK = "#56B4E9", "#D55E00", "#555555", "#000000"
 
-Row = dict[str, Any]
-# title; attention vectors (seeds, steps); share of samples with a key at each step (steps,)
-Panel = tuple[str, NDArray[np.floating], NDArray[np.floating]]
 
+def attention(variants: Mapping[str, Mapping[int, AttendedSeed]]) -> Figure:
+    """Draw attention vectors as in the article: bars over the time steps, a panel for each variant.
 
-def attention(variants: Sequence[Panel]) -> Figure:
-    """Draw attention vectors as the article does, bars over the time steps, a panel for each variant.
+    Bars are means over the seeds, dots single seeds. A step that is planted in all samples has another colour and a
+    hatch; a dashed line shows uniform attention.
 
-    Bars are means over the seeds, dots the seeds; a step that is planted in all samples stands out in colour and by its
-    mark, and a dashed line shows uniform attention.
+    Args:
+        variants: name -> seed -> attention.
     """
     columns = min(2, len(variants))
     rows = -(-len(variants) // columns)
     figure, axes = panels(rows, columns, (5 * columns, 3.1 * rows))
-    for index, ax in enumerate(axes.flat):
-        if index < len(variants):
-            _bars(ax, *variants[index])
-        else:
-            ax.set_axis_off()
+    for ax, (name, attended) in zip(axes.flat, variants.items(), strict=False):
+        _bars(ax, list(attended.values()))
+        ax.set_title(_title(name), fontsize=11)
+    for ax in axes.flat[len(variants) :]:
+        ax.set_axis_off()
     for ax in axes[-1]:
         ax.set_xlabel("time step")
     for ax in axes[:, 0]:
@@ -41,10 +46,9 @@ def attention(variants: Sequence[Panel]) -> Figure:
     return figure
 
 
-def _bars(ax: Axes, title: str, vectors: NDArray[np.floating], key: NDArray[np.floating]) -> None:
-    steps = np.arange(vectors.shape[1])
-    planted = key == 1
-    mean = vectors.mean(axis=0)
+def _bars(ax: Axes, seeds: list[AttendedSeed]) -> None:
+    vectors, planted = np.stack([seed.vector for seed in seeds]), seeds[0].key == 1
+    steps, mean = np.arange(len(planted)), vectors.mean(axis=0)
     ax.bar(steps[~planted], mean[~planted], color=BLUE, label="other steps" if planted.any() else "time steps")
     if planted.any():
         ax.bar(steps[planted], mean[planted], color=VERMILION, hatch="//", edgecolor="white", label="planted step")
@@ -53,12 +57,10 @@ def _bars(ax: Axes, title: str, vectors: NDArray[np.floating], key: NDArray[np.f
         ax.plot(steps + spread, vectors, ".", color=BLACK, markersize=3)
         ax.plot([], [], ".", color=BLACK, label=f"single seeds ({len(vectors)})")
     ax.axhline(1 / len(steps), color=GREY, linestyle="--", linewidth=1, label="uniform attention")
-    ax.set_title(_title(title), fontsize=11)
     ax.set_xticks(steps[:: max(1, len(steps) // 10)])
     ax.set_ylim(0, 1)
 
 
-SHOWN = {"key_mass": "key mass", "hit_rate": "hit rate", "late_mass": "late mass", "entropy": "entropy"}
 EFFECTS = {
     "placement": "placement\n(after − before)",
     "sharing": "sharing\n(unshared − shared)",
@@ -66,44 +68,43 @@ EFFECTS = {
 }
 
 
-def forest(effects: list[Row]) -> Figure:
-    """Draw the effects with their intervals, a panel for each measure; filled where Holm-corrected p is below 0.05.
+def forest(effects: "DataFrame", significance: float) -> Figure:
+    """Draw the effects with their intervals, a panel for each measure.
 
     Args:
-        effects: rows of `effects.effect_rows`.
+        effects: table of `effects.estimate`.
+        significance: level below which the marker of a Holm-corrected p is filled.
     """
-    figure, axes = panels(1, len(SHOWN), (10, 2.6))
-    for ax, (metric, title) in zip(axes[0], SHOWN.items(), strict=True):
-        rows = [next(row for row in effects if (row["effect"], row["metric"]) == (name, metric)) for name in EFFECTS]
-        for height, row in enumerate(rows):
-            ax.plot([row["low"], row["high"]], [height, height], color=BLUE, linewidth=2)
-            told = row["p_holm"] < 0.05
-            ax.plot(row["iqm"], height, "o", color=VERMILION, markerfacecolor=VERMILION if told else "white")
+    figure, axes = panels(1, len(EFFECT_MEASURES), (10, 2.6))
+    rows = effects.set_index(["metric", "effect"])
+    for ax, metric in zip(axes[0], EFFECT_MEASURES, strict=True):
+        for height, row in enumerate(rows.loc[metric].loc[list(EFFECTS)].itertuples()):
+            ax.plot([row.low, row.high], [height, height], color=BLUE, linewidth=2)
+            face = VERMILION if row.p_holm < significance else "white"
+            ax.plot(row.iqm, height, "o", color=VERMILION, markerfacecolor=face)
         ax.axvline(0, color=GREY, linestyle="--", linewidth=1)
-        ax.set_title(title, fontsize=11)
+        ax.set_title(MEASURES[metric], fontsize=11)
         ax.set_xlabel("difference")
     axes[0, 0].set_yticks(range(len(EFFECTS)), list(EFFECTS.values()))
     axes[0, 0].set_ylim(len(EFFECTS) - 0.5, -0.5)
     return figure
 
 
-def explanations(rows: list[Row], uniform: float) -> Figure:
-    """Draw the key mass of attention and of the other explanations by label if there are any, a panel for each variant.
+def explanations(table: "DataFrame", uniform: float) -> Figure:
+    """Draw the key mass of attention and of other explanations, by label if there are any, a panel for each variant.
 
     Args:
-        rows: of `tables.explanation_rows`.
+        table: of `tables.explanations`.
         uniform: the key mass of equal weights.
     """
-    variants = list(dict.fromkeys(row["variant"] for row in rows))
-    names = list(dict.fromkeys(row["explanation"] for row in rows))
+    variants, names = table["variant"].unique(), table["explanation"].unique()
     figure, axes = panels(-(-len(variants) // 2), min(2, len(variants)), (10, 2.6 * -(-len(variants) // 2)))
     for ax, variant in zip(axes.flat, variants, strict=False):
-        own = [row for row in rows if row["variant"] == variant]
-        heights = np.arange(len(own))
-        for name, title, colour, marker, shift in _BY_LABEL if "key_mass_y0_mean" in rows[0] else _TOGETHER:
-            means, spreads = ([row[f"{name}_{kind}"] for row in own] for kind in ("mean", "sd"))
+        rows = table[table["variant"] == variant]
+        for measure, title, colour, marker, shift in _BY_LABEL if "key_mass_y0_mean" in table else _TOGETHER:
             style = {"color": colour, "fmt": marker, "markersize": 5, "capsize": 2, "label": title}
-            ax.errorbar(means, heights + shift, xerr=spreads, **style)
+            means, deviations = rows[f"{measure}_mean"].to_numpy(), rows[f"{measure}_sd"].to_numpy()
+            ax.errorbar(means, np.arange(len(rows)) + shift, xerr=deviations, **style)
         ax.axvline(uniform, color=GREY, linestyle="--", linewidth=1, label="equal weights")
         ax.set_title(_title(variant), fontsize=11)
     for ax in axes[-1]:
@@ -115,7 +116,7 @@ def explanations(rows: list[Row], uniform: float) -> Figure:
     return figure
 
 
-# measure, name, colour, marker, shift
+# measure, title, colour, marker, shift
 _BY_LABEL = (("key_mass_y0", "label 0", BLUE, "o", -0.15), ("key_mass_y1", "label 1", VERMILION, "s", 0.15))
 _TOGETHER = (("key_mass", "all samples", VERMILION, "s", 0.0),)
 
@@ -124,12 +125,12 @@ Course = tuple[str, NDArray[np.int64], NDArray[np.floating], NDArray[np.floating
 
 
 def learning(courses: Sequence[Course], key: NDArray[np.floating]) -> Figure:
-    """Draw the attention while it is learned: a heat map over training and time steps, below it the key mass.
+    """Draw attention during training: a heat map over batches and time steps, and below it the key mass.
 
-    The planted step is pointed at. Below, thin lines are the seeds, the thick one their median.
+    An arrow marks the planted step. Below, thin lines are the seeds, the thick line is their median.
 
     Args:
-        courses: of the variants, from batch 0 on.
+        courses: of the variants, from batch 0.
         key: share of samples with a key at each step, (steps,).
     """
     figure, axes = panels(2, len(courses), (10, 4.4), sharey="row")
@@ -159,7 +160,7 @@ _POINTER = {"arrowstyle": "-|>", "color": VERMILION, "linewidth": 1.5}
 def panels(
     rows: int, columns: int, size: tuple[float, float], sharey: Literal["all", "row", "none"] = "all"
 ) -> tuple[Figure, NDArray[Any]]:
-    """Return a figure and its axes (rows, columns), which share what they measure."""
+    """Return a figure and its axes (rows, columns), which share the x-axis and, as `sharey` says, the y-axis."""
     figure = Figure(figsize=size, dpi=144, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots(rows, columns, sharex=True, sharey=sharey, squeeze=False)
@@ -173,6 +174,6 @@ def _title(variant: str) -> str:
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write a figure as PNG; the same figure gives the same bytes."""
+    """Write a figure as PNG, without the version of matplotlib: the same figure gives the same bytes."""
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, metadata={"Software": None})

@@ -1,4 +1,4 @@
-"""The report as one page that needs no network."""
+"""The report as one HTML page that needs no network."""
 
 import base64
 import re
@@ -17,7 +17,7 @@ td { white-space: nowrap; } th { background: #f2f2f2; } code { background: #f2f2
 
 
 def html(markdown: str, folder: Path) -> str:
-    """Return a Markdown text as a page, with the images of a folder that it shows inside; links to its files go."""
+    """Return a Markdown text as a page: images of a folder are embedded, links to its files become plain text."""
     body = MarkdownIt("commonmark").enable("table").render(markdown)
     body = re.sub(r'src="([^":]+)"', lambda found: f'src="{_data(folder / found[1])}"', body)
     body = re.sub(r'<a href="[^":]+">(.*?)</a>', r"\1", body)
@@ -31,5 +31,5 @@ def _data(path: Path) -> str:
 
 
 def with_note(page: str, note: str) -> str:
-    """Return a page with a last paragraph more."""
+    """Return a page with another paragraph at its end."""
     return page.replace("</body>", f"<p>{note}</p>\n</body>")

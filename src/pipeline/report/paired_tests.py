@@ -1,4 +1,4 @@
-"""Paired groups of seeds: estimates, intervals and tests. One value a seed goes in; draws take a generator."""
+"""Estimates, intervals and tests for paired groups of seeds. Every input holds one value per seed."""
 
 from collections.abc import Callable
 
@@ -7,11 +7,11 @@ from numpy.random import Generator
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
-EXACT_PAIRS = 20  # up to this number of pairs, all 2**n patterns of signs are gone through
+EXACT_PAIRS = 20  # up to this number of pairs, all 2**n patterns of signs are enumerated
 
 
 def interquartile_mean(values: ArrayLike, axis: int = 0) -> NDArray[np.float64]:
-    """Return the mean of the middle half of the values: a quarter of them, rounded down, is cut at either end.
+    """Return the mean of the middle half of the values: a quarter of them, rounded down, is cut at each end.
 
     Source: Agarwal et al. (2021), "Deep RL at the edge of the statistical precipice".
     """
@@ -25,14 +25,14 @@ def bootstrap_interval(
     confidence: float = 0.95,
     resamples: int = 10_000,
 ) -> tuple[float, float]:
-    """Return the percentile bootstrap interval of a statistic of some seeds.
+    """Return the percentile bootstrap interval of a statistic over seeds.
 
     Args:
         values: (seeds,), at least two.
-        rng: where the resamples are drawn from.
+        rng: draws the resamples.
         statistic: maps values and `axis` to the statistic along that axis.
-        confidence: of the interval, above 0 and below 1.
-        resamples: how many are drawn.
+        confidence: level of the interval, above 0 and below 1.
+        resamples: number of resamples.
 
     Raises:
         ValueError: for fewer than two values.
@@ -52,15 +52,15 @@ def paired_probability(a: ArrayLike, b: ArrayLike) -> float:
 
 
 def sign_flip_test(differences: ArrayLike, rng: Generator, resamples: int = 100_000) -> float:
-    """Return the two-sided p-value that the mean difference of pairs is 0 by chance.
+    """Return the two-sided p-value of a permutation test of the hypothesis that paired groups do not differ.
 
-    Under the null hypothesis each difference is as likely to have the other sign. All patterns of signs are gone
-    through for up to `EXACT_PAIRS` pairs, beyond that so many are drawn.
+    Under it, each difference is as likely to have the opposite sign; the statistic is the mean difference. For up to
+    `EXACT_PAIRS` pairs all patterns of signs are enumerated, for more of them `resamples` patterns are drawn.
 
     Args:
-        differences: (seeds,), of the members of each pair.
-        rng: where patterns of signs are drawn from.
-        resamples: how many are drawn.
+        differences: (seeds,), within each pair.
+        rng: draws patterns of signs.
+        resamples: number of patterns to draw.
 
     Source: Fisher (1935), "The Design of Experiments", as in `scipy.stats.permutation_test`.
     """
@@ -69,7 +69,7 @@ def sign_flip_test(differences: ArrayLike, rng: Generator, resamples: int = 100_
     scale = np.abs(d).max() or 1.0
 
     def mean(values: NDArray[np.float64], axis: int = -1) -> NDArray[np.float64]:
-        """Return the mean, rounded so that patterns of signs with the same sum tie in spite of rounding errors."""
+        """Return the mean, rounded so that patterns of signs with the same sum tie despite rounding errors."""
         return np.asarray(np.round(values.mean(axis=axis) / scale, 12))
 
     result = stats.permutation_test(
@@ -79,13 +79,13 @@ def sign_flip_test(differences: ArrayLike, rng: Generator, resamples: int = 100_
 
 
 def smallest_p(pairs: int, resamples: int = 100_000) -> float:
-    """Return the smallest p-value that `sign_flip_test` can give for so many pairs: 2 / 2**pairs if it is exact."""
+    """Return the smallest p-value that `sign_flip_test` can return: 2 / 2**pairs if it is exact."""
     patterns = 2**pairs if pairs <= EXACT_PAIRS else resamples + 1
     return min(1.0, 2 / patterns)
 
 
 def holm(p_values: ArrayLike) -> NDArray[np.float64]:
-    """Return p-values corrected for their number by Holm's step-down method.
+    """Return p-values corrected for multiple testing by Holm's step-down method.
 
     Source: Holm (1979), "A simple sequentially rejective multiple test procedure".
     """

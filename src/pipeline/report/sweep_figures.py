@@ -1,71 +1,73 @@
-"""The figures of a sweep: what becomes of attention when a value changes, and what it is on single samples."""
+"""The figures of a sweep: results over a swept value, and attention on single samples."""
 
-from contextlib import suppress
 from itertools import cycle
-from math import nan
+from typing import Any
 
 import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+from pandas import DataFrame, Series
 
 from pipeline.report.figures import GREY, panels
-from pipeline.report.markdown_tables import score_in
-from pipeline.report.tables import Row
+from pipeline.report.titles import score_in
 
 # Okabe & Ito (2008), https://jfly.uni-koeln.de/color/
 STYLES = (("#0072B2", "o"), ("#D55E00", "s"), ("#009E73", "^"), ("#CC79A7", "D"), ("#E69F00", "v"), ("#56B4E9", "P"))
 VARIANT = "variant"
-MARKED = 8  # numbers that are all written under their axis, at most
+MARKED = 8  # numbers along an axis that all get a tick, at most
 
 
-def measures(summary: list[Row], swept: list[str]) -> Figure:
-    """Draw share of `correct`, key mass and score over a value that was swept, a line for each combination of the rest.
+def measures(summary: DataFrame, swept: list[str]) -> Figure:
+    """Draw share of `correct`, key mass and score over a swept value, a line for each combination of the others.
 
     Args:
-        summary: a row for each combination, of `sweep.tabulate`.
-        swept: names of the values that were swept.
+        summary: a row for each combination, of `sweep_tables.tabulate`.
+        swept: names of the swept values.
     """
-    x = _along(summary, swept)
-    ticks = list(dict.fromkeys(row[x] for row in summary))
-    numeric = all(_number(tick) is not None for tick in ticks)
-    lines: dict[str, list[Row]] = {}
-    for row in summary:
-        lines.setdefault(", ".join(str(row[name]) for name in swept if name != x), []).append(row)
+    x, score = _along(summary, swept), score_in(summary)
+    numeric = _numeric(summary[x])
+    places = summary[x].astype(float) if numeric else Series(pd.factorize(summary[x])[0])
+    others = summary[[name for name in swept if name != x]].astype(str)
+    labels = Series([", ".join(values) for values in others.to_numpy()])
+    lines = list(summary.groupby(labels, sort=False))
     figure, (axes,) = panels(1, 3, (10, 3.4 + 0.2 * (len(lines) // 4)), sharey="none")
-    for (name, rows), (colour, marker) in zip(lines.items(), cycle(STYLES), strict=False):
-        places = [_number(row[x]) if numeric else ticks.index(row[x]) for row in rows]
+    for (name, rows), (colour, marker) in zip(lines, cycle(STYLES), strict=False):
         style = {"color": colour, "marker": marker, "linestyle": "-" if numeric else "none", "label": name}
-        axes[0].plot(places, [row["correct"] / row["seeds"] for row in rows], **style)
-        for ax, measure in ((axes[1], "key_mass"), (axes[2], score_in(summary[0]))):
-            means, spreads = ([row.get(f"{measure}_{kind}", nan) for row in rows] for kind in ("mean", "sd"))
-            ax.errorbar(places, means, spreads, capsize=2, **style)
-    titles = (
-        "share of seeds that are correct",
-        "key mass (mean ± SD over seeds)",
-        f"held-out {score_in(summary[0])} (mean ± SD)",
-    )
+        axes[0].plot(places[rows.index], rows["correct"] / rows["seeds"], **style)
+        for ax, measure in ((axes[1], "key_mass"), (axes[2], score.column)):
+            spread = rows.reindex(columns=[f"{measure}_mean", f"{measure}_sd"]).to_numpy()
+            ax.errorbar(places[rows.index], *spread.T, capsize=2, **style)
+    titles = ("share of seeds that are correct", "key mass (mean ± SD over seeds)", f"{score.title} (mean ± SD)")
     for ax, title in zip(axes, titles, strict=True):
-        ax.set_title(title, fontsize=11)
-        ax.set_xlabel(x)
-        ax.set_ylim(-0.03, 1.03)
-        ax.grid(axis="y", color=GREY, alpha=0.2)
-        if not numeric:
-            ax.set_xticks(range(len(ticks)), [str(tick) for tick in ticks], rotation=30, ha="right")
-        elif len(ticks) <= MARKED:
-            ax.set_xticks([float(tick) for tick in ticks], [str(tick) for tick in ticks])
+        _frame(ax, title, summary[x])
     if len(lines) > 1:
         figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=4, frameon=False)
     return figure
 
 
+def _frame(ax: Axes, title: str, values: "Series[Any]") -> None:
+    """Set the title and scale the axes of a panel over swept values."""
+    ticks = values.unique()
+    ax.set_title(title, fontsize=11)
+    ax.set_xlabel(str(values.name))
+    ax.set_ylim(-0.03, 1.03)
+    ax.grid(axis="y", color=GREY, alpha=0.2)
+    if not _numeric(values):
+        ax.set_xticks(range(len(ticks)), [str(tick) for tick in ticks], rotation=30, ha="right")
+    elif len(ticks) <= MARKED:
+        ax.set_xticks([float(tick) for tick in ticks], [str(tick) for tick in ticks])
+
+
 def samples(attention: NDArray[np.floating], mask: NDArray[np.bool_], shown: int = 16) -> Figure:
-    """Draw the attention of some samples beside the steps that they should find.
+    """Draw the attention on some samples beside the steps that it should find.
 
     Args:
         attention: (samples, steps), of one seed.
         mask: (samples, steps), true at the key steps.
-        shown: how many samples.
+        shown: number of samples to draw.
 
     Source: the pictures of `examples/` of https://github.com/philipperemy/keras-attention.
     """
@@ -79,17 +81,14 @@ def samples(attention: NDArray[np.floating], mask: NDArray[np.bool_], shown: int
     return figure
 
 
-def _along(summary: list[Row], swept: list[str]) -> str:
-    """Return the name of the value to draw along: of numbers if there are such, and of these the one with the most."""
+def _along(summary: DataFrame, swept: list[str]) -> str:
+    """Return the name of the swept value for the x-axis: of numbers if there are any, and the one with the most."""
 
     def rank(name: str) -> tuple[bool, int]:
-        values = {row[name] for row in summary}
-        return all(_number(value) is not None for value in values), len(values)
+        return _numeric(summary[name]), summary[name].nunique()
 
     return max(swept, key=rank, default=VARIANT)
 
 
-def _number(value: object) -> float | None:
-    with suppress(ValueError):
-        return float(str(value))
-    return None
+def _numeric(values: "Series[Any]") -> bool:
+    return bool(pd.to_numeric(values, errors="coerce").notna().all())

@@ -6,12 +6,12 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from pandas import DataFrame, concat
 
 from pipeline.report import tables
 from pipeline.report.comparison import load_variant_result
-from pipeline.report.tables import Row, VariantResult
+from pipeline.report.tables import VariantResult
 from pipeline.results import folders, splits
-from pipeline.results.file_formats import write_rows
 from pipeline.settings.project import ROOT
 from pipeline.settings.schema import Study
 from pipeline.settings.study import digest
@@ -20,14 +20,14 @@ DRAWN = 8  # combinations whose samples are drawn, at most
 
 
 class Point(NamedTuple):
-    """A combination of values: those that are swept, name -> value as written, and the whole study."""
+    """A combination of values: the swept ones, name -> value as written, and the complete study."""
 
     swept: dict[str, str]
     study: Study
 
     @property
     def title(self) -> str:
-        """Return the values that are swept, or the variant if there are none."""
+        """Return the swept values, or the variant if there are none."""
         swept = self.swept or {"variant": self.study.chosen_variant().name}
         return " ".join(f"{name}={value}" for name, value in swept.items())
 
@@ -40,7 +40,7 @@ def varying(points: list[Point]) -> list[Point]:
 
 
 def folder_of(points: list[Point], requested: str | None) -> Path:
-    """Return the folder of a sweep's results, from the project's root: as requested, or one that no other sweep has."""
+    """Return the folder of a sweep's results: the requested one, or one that no other sweep has."""
     identity = [[point.swept, folders.values(point.study, "attention")] for point in points]
     return ROOT / (requested or f"{folders.OUTPUTS}/sweep-{digest(identity)}")
 
@@ -49,39 +49,38 @@ def load(points: list[Point]) -> list[VariantResult]:
     """Return the results of all combinations.
 
     Raises:
-        UserError: if one is missing, corrupt, or was made with other values.
+        UserError: if one is missing, corrupt, or was computed with other values.
     """
     return [load_variant_result(point.study) for point in points]
 
 
-def tabulate(points: list[Point], results: list[VariantResult]) -> tuple[list[Row], list[Row]]:
+def tabulate(points: list[Point], results: list[VariantResult]) -> tuple[DataFrame, DataFrame]:
     """Return a row for each run and a row for each combination: the swept values, then the columns of a comparison."""
     runs, summary = [], []
     for (swept, study), result in zip(points, results, strict=True):
-        rows = tables.run_rows([result], study.compare.thresholds, study.score)
-        runs += [swept | row for row in rows]
-        summary += [swept | row for row in tables.summary_rows([result], rows)]
-    return runs, summary
+        table = tables.runs([result], study.compare.thresholds, study.score)
+        runs.append(DataFrame({**swept, **table}))
+        summary.append(DataFrame({**swept, **tables.summary([result], table)}))
+    return concat(runs, ignore_index=True), concat(summary, ignore_index=True)
 
 
-def write(folder: Path, points: list[Point], results: list[VariantResult]) -> list[Row]:
-    """Write the tables of all runs and of all combinations, and their figures; return the latter table."""
+def write(folder: Path, points: list[Point], results: list[VariantResult]) -> None:
+    """Write the tables of all runs and of all combinations, and their figures."""
     from pipeline.report import figures, sweep_figures
 
     runs, summary = tabulate(points, results)
-    write_rows(folder / "runs.csv", runs)
-    write_rows(folder / "summary.csv", summary)
+    tables.write(folder / "runs.csv", runs)
+    tables.write(folder / "summary.csv", summary)
     if len(points) > 1:
         figures.save(sweep_figures.measures(summary, list(points[0].swept)), folder / "measures.png")
     for point in points if len(points) <= DRAWN else []:
         name = " ".join(point.swept.values()) or point.study.chosen_variant().name
         path = folder / "samples" / (re.sub(r"[^\w.-]+", "_", name) + ".png")
         figures.save(sweep_figures.samples(*_samples(point.study)), path)
-    return summary
 
 
 def _samples(study: Study) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Return the attention of the first seed on probe samples, and their mask, both (samples, steps)."""
+    """Return the attention of the first seed on the probe samples, and their mask, both (samples, steps)."""
     with folders.reading(study, "attention") as folder:
         attention = np.load(folder / "attention.npy", mmap_mode="r", allow_pickle=False)[0]
     return attention, splits.load(study, "probe").rows("mask")

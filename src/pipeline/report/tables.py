@@ -1,24 +1,29 @@
-"""The tables of a comparison: rows of names and numbers, worked out from what the stages wrote."""
+"""The tables of a comparison, computed from the results of the stages."""
 
 import math
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
+from pandas import DataFrame, Series
+from pandas.api.typing import DataFrameGroupBy
 
 from pipeline.report.verdicts import UNJUDGED, VERDICTS, verdict
 from pipeline.results.evidence_files import UNTRAINED, ControlRun, ExplainedSeed
+from pipeline.results.file_formats import write_text
 from pipeline.results.stage_files import AttendedSeed, TrainedSeed
 from pipeline.settings.schema import Thresholds, Variant
 
-Row = dict[str, Any]
-ATTENTION = "attention"  # stands among the explanations
-SCORES = ("key_mass", "key_mass_y0", "key_mass_y1", "hit_rate", "mean_hit", "average_precision", "late_mass", "entropy")
+ATTENTION = "attention"  # its name among the explanations
+# Columns of the table of explanations: measures of their weights, and agreement with attention.
+SHOWN = ("key_mass", "key_mass_y0", "key_mass_y1", "hit_rate", "mean_hit", "average_precision", "late_mass", "entropy")
 AGREEMENT = ("kendall_tau", "kendall_tau_y0", "kendall_tau_y1")
 
 
 class VariantResult(NamedTuple):
-    """All that is known of a variant: seed -> what training and analysis gave; `data` is the hash of its samples."""
+    """The results of a variant by seed, from training and analysis; `data` is the hash of its training samples."""
 
     variant: Variant
     data: str
@@ -26,114 +31,125 @@ class VariantResult(NamedTuple):
     attended: dict[int, AttendedSeed]
     explained: dict[int, ExplainedSeed]
 
-    def vectors(self) -> NDArray[np.float64]:
-        """Return the attention vectors, shape (seeds, steps)."""
-        return np.stack([result.vector for result in self.attended.values()])
-
     def key(self) -> NDArray[np.float64]:
         """Return the share of samples with a key at each step, shape (steps,)."""
         return next(iter(self.attended.values())).key
 
+    def course(self) -> tuple[NDArray[np.int64], NDArray[np.floating], NDArray[np.floating]]:
+        """Return batches (points,), attention averaged over seeds (points, steps), and key mass (seeds, points)."""
+        seeds = list(self.explained.values())
+        return seeds[0].batches, np.mean([s.vectors for s in seeds], axis=0), np.stack([s.key_mass for s in seeds])
+
 
 class Tables(NamedTuple):
-    """The tables of a comparison; see the functions that make them, and `effects.effect_rows`."""
+    """The tables of a comparison, by the functions of this module and `effects.estimate`."""
 
-    runs: list[Row]
-    summary: list[Row]
-    effects: list[Row]
-    controls: list[Row]
-    explanations: list[Row]
-    learning: list[Row]
-
-
-def run_rows(results: list[VariantResult], limits: Thresholds, score: str = "accuracy") -> list[Row]:
-    """Return a row for each (variant, seed): verdict, held-out loss and score, mean vector's peak, every measure."""
-    rows = []
-    for result in results:
-        for seed, trained in result.trained.items():
-            judged = _judged(trained.loss, (score, trained.score), result.attended[seed], limits)
-            rows.append(_named(result.variant, seed) | judged)
-    return rows
+    runs: DataFrame
+    summary: DataFrame
+    effects: DataFrame
+    controls: DataFrame
+    explanations: DataFrame
+    learning: DataFrame
 
 
-def _named(variant: Variant, seed: int) -> Row:
+def write(path: Path, table: DataFrame) -> None:
+    """Write a table as CSV; floats with nine significant digits, which is what a float32 holds."""
+    write_text(path, table.to_csv(index=False, float_format="%.9g", na_rep="nan", lineterminator="\n"))
+
+
+def read(path: Path) -> DataFrame:
+    """Return a table that `write` wrote."""
+    text = {"variant": str, "sharing": str}  # a variant may be called `null` or `007`, and sharing be empty
+    return pd.read_csv(path, dtype=text, keep_default_na=False, na_values="nan")
+
+
+def runs(results: list[VariantResult], limits: Thresholds, score: str = "accuracy") -> DataFrame:
+    """Return a row for each (variant, seed): verdict, peak of the mean vector, held-out loss and score, measures."""
+    rows = [
+        _names(result.variant, seed) | _judged(trained, result.attended[seed], limits, score)
+        for result in results
+        for seed, trained in result.trained.items()
+    ]
+    return DataFrame(rows)
+
+
+def controls(control_runs: list[ControlRun], limits: Thresholds, score: str = "accuracy") -> DataFrame:
+    """Return a row for each run of a control, with the columns of `runs`."""
+    rows = [
+        {"control": run.control} | _names(run.variant, run.seed) | _judged(run, run.attended, limits, score)
+        for run in control_runs
+    ]
+    return DataFrame(rows)
+
+
+def _names(variant: Variant, seed: int) -> dict[str, Any]:
     return {"variant": variant.name, "placement": variant.placement, "sharing": variant.sharing or "", "seed": seed}
 
 
-def _judged(loss: float, score: tuple[str, float], attended: AttendedSeed, limits: Thresholds) -> Row:
-    name, reached = score
-    word = verdict(reached >= getattr(limits, name), attended.measures, attended.vector, attended.key, limits)
+def _judged(
+    trained: TrainedSeed | ControlRun, attended: AttendedSeed, limits: Thresholds, score: str
+) -> dict[str, Any]:
+    learned = trained.score >= getattr(limits, score)
+    word = verdict(learned, attended.measures, attended.vector, attended.key, limits)
     peak = int(attended.vector.argmax())
-    return {"verdict": word, "peak_step": peak, "loss": loss, name: reached} | attended.measures
+    return {"verdict": word, "peak_step": peak, "loss": trained.loss, score: trained.score} | attended.measures
 
 
-def control_rows(controls: list[ControlRun], limits: Thresholds, score: str = "accuracy") -> list[Row]:
-    """Return a row for each run of a control, told like those of the study."""
-    return [
-        {"control": run.control}
-        | _named(run.variant, run.seed)
-        | _judged(run.loss, (score, run.score), run.attended, limits)
-        for run in controls
-    ]
+def summary(results: list[VariantResult], runs: DataFrame) -> DataFrame:
+    """Return a row for each variant: seeds for each verdict, mean and standard deviation (n - 1) over the seeds.
 
-
-def summary_rows(results: list[VariantResult], runs: list[Row]) -> list[Row]:
-    """Return a row for each variant: seeds for each verdict, mean and standard deviation of every number of a run.
-
-    Both are over the seeds, the deviation with n - 1; `peak_step` is that of the vector averaged over the seeds.
+    `peak_step` is that of the vector averaged over the seeds. The verdict "unjudged" is a column only without a mask.
     """
+    groups = runs.groupby(["variant", "placement", "sharing"], sort=False)
+    words = VERDICTS if results[0].key().any() else (*VERDICTS, UNJUDGED)
+    counts = groups["verdict"].value_counts().unstack(fill_value=0).reindex(columns=words, fill_value=0)
+    vectors = [np.mean([seed.vector for seed in result.attended.values()], axis=0) for result in results]
+    table = groups.size().to_frame("seeds").assign(peak_step=[vector.argmax() for vector in vectors]).join(counts)
+    return table.join(_spreads(groups, runs.select_dtypes("float").columns.tolist())).reset_index()
+
+
+def explanations(results: list[VariantResult]) -> DataFrame:
+    """Return a row for each variant and explanation, attention first: mean and deviation of its scores over seeds."""
     rows = []
     for result in results:
-        own = [run for run in runs if run["variant"] == result.variant.name]
-        row: Row = {name: own[0][name] for name in ("variant", "placement", "sharing")}
-        row |= {"seeds": len(own), "peak_step": int(result.vectors().mean(axis=0).argmax())}
-        verdicts = VERDICTS if result.key().any() else (*VERDICTS, UNJUDGED)
-        row |= {name: sum(run["verdict"] == name for run in own) for name in verdicts}
-        names = [name for name, value in own[0].items() if isinstance(value, float)]
-        rows.append(row | _spreads(own, names))
-    return rows
+        for seed, explained in result.explained.items():
+            perfect = {name: 1.0 for name in AGREEMENT if name in explained.scores[UNTRAINED]}
+            scores = {ATTENTION: result.attended[seed].measures | perfect} | explained.scores
+            rows += [{"variant": result.variant.name, "explanation": name} | row for name, row in scores.items()]
+    table = DataFrame(rows)
+    groups = table.groupby(["variant", "explanation"], sort=False)
+    shown = [name for name in (*SHOWN, *AGREEMENT) if name in table]
+    return groups.size().to_frame("seeds").join(_spreads(groups, shown)).reset_index()
 
 
-def _spreads(rows: list[Row], names: list[str]) -> Row:
-    spreads: Row = {}
-    for name in names:
-        numbers = np.array([row[name] for row in rows])
-        deviation = float(numbers.std(ddof=1)) if len(numbers) > 1 else math.nan
-        spreads |= {f"{name}_mean": float(numbers.mean()), f"{name}_sd": deviation}
-    return spreads
+def _spreads(groups: "DataFrameGroupBy[Any, Any]", columns: list[str]) -> DataFrame:
+    """Return mean and standard deviation over the seeds of each group; NaN if a seed has NaN."""
+
+    def mean(values: "Series[float]") -> float:
+        return values.mean(skipna=False)
+
+    def sd(values: "Series[float]") -> float:
+        return values.std(skipna=False)
+
+    spreads = groups[columns].agg([mean, sd])
+    return spreads.set_axis(["_".join(names) for names in spreads.columns], axis=1)
 
 
-def explanation_rows(results: list[VariantResult]) -> list[Row]:
-    """Return a row for each variant and explanation, attention the first: means and deviations of scores over seeds."""
-    rows = []
-    for result in results:
-        own = [name for name in AGREEMENT if name in next(iter(result.explained.values())).scores[UNTRAINED]]
-        itself = [seen.measures | dict.fromkeys(own, 1.0) for seen in result.attended.values()]
-        scores = {ATTENTION: itself}
-        for explained in result.explained.values():
-            for name, scored in explained.scores.items():
-                scores.setdefault(name, []).append(scored)
-        for name, seeds in scores.items():
-            row: Row = {"variant": result.variant.name, "explanation": name, "seeds": len(seeds)}
-            rows.append(row | _spreads(seeds, [name for name in (*SCORES, *AGREEMENT) if name in seeds[0]]))
-    return rows
-
-
-def learning_rows(results: list[VariantResult], limits: Thresholds, score: str = "accuracy") -> list[Row]:
+def learning(results: list[VariantResult], limits: Thresholds, score: str = "accuracy") -> DataFrame:
     """Return for each (variant, seed) when the task was learned, and when attention found the key.
 
-    `learned_at` is the first point of the training curve whose score reaches its limit; `found_at` the first
-    from which on the mean vector always peaks at a key step, with a lift of at least `limits.lift`. Both are in batches
-    seen, NaN if that never came about.
+    `learned_at` is the first point of the training curve whose score reaches its limit. `found_at` is the first point
+    from which the mean vector keeps its peak at a key step, with a lift of at least `limits.lift`. Both are numbers of
+    batches, NaN if there is no such point.
     """
     rows = []
     for result in results:
         for seed, trained in result.trained.items():
-            learned = [batch for batch, _, reached in trained.curve if reached >= getattr(limits, score)]
+            learned = (batch for batch, _, reached in trained.curve if reached >= getattr(limits, score))
             found = _found_at(result.explained[seed], result.attended[seed].key, limits.lift)
-            row: Row = {"variant": result.variant.name, "seed": seed}
-            rows.append(row | {"learned_at": float(learned[0]) if learned else math.nan, "found_at": found})
-    return rows
+            row = {"variant": result.variant.name, "seed": seed}
+            rows.append(row | {"learned_at": float(next(learned, math.nan)), "found_at": found})
+    return DataFrame(rows)
 
 
 def _found_at(explained: ExplainedSeed, key: NDArray[np.float64], lift: float) -> float:

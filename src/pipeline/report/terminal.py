@@ -1,14 +1,16 @@
-"""What a stage says when it is done."""
+"""What a stage prints when it is done."""
 
 import sys
-from math import nan
+from collections.abc import Iterable
+from math import isnan
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table
 
-from pipeline.report.markdown_tables import SCORES, score_in
-from pipeline.report.tables import Row
+from pipeline.report.titles import MEASURES, SCORES, score_in
 from pipeline.report.verdicts import CORRECT, UNJUDGED
 from pipeline.results.evidence_files import ControlRun
 from pipeline.results.file_formats import read_csv
@@ -16,8 +18,9 @@ from pipeline.results.folders import shown
 from pipeline.results.stage_files import AttendedSeed, TrainedSeed
 from pipeline.settings.schema import Tracking
 
-SHORT = {name: title.split()[1] for name, title in SCORES.items()}
 BLOCKS = "▁▂▃▄▅▆▇█"
+NONE = "-"  # printed where there is no number
+WIDTH = 10_000  # so that rich neither wraps nor truncates a line: names stay complete
 
 
 def blocks(vector: NDArray[np.floating]) -> str:
@@ -28,62 +31,59 @@ def blocks(vector: NDArray[np.floating]) -> str:
 
 def show_training(trained: dict[int, TrainedSeed], score: str) -> None:
     """Print held-out loss and score of each seed."""
-    print(f"  seed  held-out loss  {SCORES[score]:>17}")
-    for seed, result in trained.items():
-        print(f"{seed:>6}  {result.loss:>13.2e}  {result.score:>17.4f}")
+    rows = [[str(seed), f"{result.loss:.2e}", f"{result.score:.4f}"] for seed, result in trained.items()]
+    _show([], ["seed", "held-out loss", SCORES[score].title], rows)
 
 
-def show_attention(title: str, attended: dict[int, AttendedSeed]) -> None:
-    """Print the mean attention vector of a variant as a line of blocks, and mark what is planted in all samples."""
-    vector = np.mean([result.vector for result in attended.values()], axis=0)
-    key = np.mean([result.key for result in attended.values()], axis=0)
-    masses = [result.measures["key_mass"] for result in attended.values()]
-    spread = f"  key mass {np.mean(masses):.3f} ({min(masses):.3f} to {max(masses):.3f} over {len(masses)} seeds)"
-    _print(f"{title:<18} {blocks(vector)}{spread if key.any() else ''}")
-    if (key == 1).any():
-        print(" " * 19 + "".join("^" if share == 1 else " " for share in key).rstrip())
+def show_attention(variants: dict[str, dict[int, AttendedSeed]]) -> None:
+    """Print the mean attention vector of variants as lines of blocks, and mark the steps that are always planted.
+
+    Args:
+        variants: name -> seed -> attention.
+    """
+    table = Table(box=None, pad_edge=False, show_header=False)
+    for variant, attended in variants.items():
+        vector = np.mean([result.vector for result in attended.values()], axis=0)
+        key = next(iter(attended.values())).key
+        masses = [result.measures["key_mass"] for result in attended.values()]
+        spread = f"key mass {np.mean(masses):.3f} ({min(masses):.3f} to {max(masses):.3f} over {len(masses)} seeds)"
+        table.add_row(variant, blocks(vector), spread if key.any() else "")
+        if (key == 1).any():
+            table.add_row("", "".join("^" if share == 1 else " " for share in key))
+    _print(table)
 
 
 def show_controls(runs: list[ControlRun], score: str) -> None:
     """Print held-out score and key mass, a line for each control and variant."""
-    print(f"control         variant             {SHORT[score]:<20}  key mass")
-    for control, variant in dict.fromkeys((run.control, run.variant.name) for run in runs):
-        own = [run for run in runs if (run.control, run.variant.name) == (control, variant)]
-        scores, masses = [run.score for run in own], [run.attended.measures["key_mass"] for run in own]
+    groups: dict[tuple[str, str], list[ControlRun]] = {}
+    for run in runs:
+        groups.setdefault((run.control, run.variant.name), []).append(run)
+    rows = []
+    for names, group in groups.items():
+        scores, masses = [run.score for run in group], [run.attended.measures["key_mass"] for run in group]
         reached = f"{min(scores):.4f} to {max(scores):.4f}"
-        print(f"{control:<15} {variant:<18}  {reached:<20}  {min(masses):.3f} to {max(masses):.3f}")
+        rows.append([*names, reached, NONE if isnan(masses[0]) else f"{min(masses):.3f} to {max(masses):.3f}"])
+    _show(["control", "variant"], [SCORES[score].short, "key mass"], rows)
 
 
-def show_comparison(summary: list[dict[str, str]]) -> None:
-    """Print the means over seeds, a line for each row of summary.csv."""
-    score = score_in(summary[0])
-    print(f"variant             key mass  hit rate  late mass  {SHORT[score]:>8}   correct")
-    for row in summary:
-        numbers = [float(row[f"{name}_mean"]) for name in ("key_mass", "hit_rate", "late_mass")]
-        cells = "".join(f"{number:>10.3f}" for number in numbers)
-        correct = "unjudged" if UNJUDGED in row else f"{row[CORRECT]} of {row['seeds']}"
-        print(f"{row['variant']:<18}{cells}{float(row[f'{score}_mean']):>11.5f}{correct:>10}")
-
-
-def show_sweep(summary: list[Row], swept: list[str]) -> None:
-    """Print the means over seeds, a line for each combination of values."""
-    score = score_in(summary[0])
-    told = [[str(row[name]) for name in swept] for row in summary]
-    widths = [max(map(len, column)) + 2 for column in zip(swept, *told, strict=True)]
-    print("".join(f"{name:<{width}}" for name, width in zip(swept, widths, strict=True)), end="")
-    print(f"key mass  {SHORT[score]:>8}   correct")
-    for row, words in zip(summary, told, strict=True):
-        cells = "".join(f"{word:<{width}}" for word, width in zip(words, widths, strict=True))
-        correct = "unjudged" if UNJUDGED in row else f"{row[CORRECT]} of {row['seeds']}"
-        print(f"{cells}{row['key_mass_mean']:>8.3f}  {row.get(f'{score}_mean', nan):>8.4f}{correct:>10}")
-
-
-def show_study(folder: Path, attended: dict[str, dict[int, AttendedSeed]], settings: Tracking) -> None:
-    """Print what a comparison found: its table, each variant's attention, and where the results are."""
-    show_comparison(read_csv(folder / "summary.csv"))
-    for variant, seeds in attended.items():
-        show_attention(variant, seeds)
+def show_study(folder: Path, variants: dict[str, dict[int, AttendedSeed]], settings: Tracking) -> None:
+    """Print the results of a comparison: its table, each variant's attention, and where the results are."""
+    show_summary(folder, ["variant"])
+    show_attention(variants)
     show_where(folder, settings)
+
+
+def show_summary(folder: Path, names: list[str]) -> None:
+    """Print the means over seeds in summary.csv, a line for each row, which starts with the columns of `names`."""
+    summary = read_csv(folder / "summary.csv")
+    score = score_in(summary[0])
+    columns = {"key_mass": ".3f", "hit_rate": ".3f", "late_mass": ".3f", score.column: ".5f"}
+    rows = []
+    for row in summary:
+        means = [format(float(row[f"{name}_mean"]), digits) for name, digits in columns.items()]
+        correct = f"{row[CORRECT]} of {row['seeds']}" if isnan(float(row.get(UNJUDGED, "nan"))) else UNJUDGED
+        rows.append([*(row[name] for name in names), *(NONE if mean == "nan" else mean for mean in means), correct])
+    _show(names, [*(MEASURES.get(name, score.short) for name in columns), CORRECT], rows)
 
 
 def show_where(folder: Path, settings: Tracking) -> None:
@@ -92,7 +92,21 @@ def show_where(folder: Path, settings: Tracking) -> None:
     print(f"Results are in {shown(folder)}.{browse}")
 
 
-def _print(line: str) -> None:
-    """Print a line; on a terminal that lacks a character, with a stand-in for it."""
+def _show(names: list[str], numbers: list[str], rows: Iterable[list[str]]) -> None:
+    """Print a table: columns of names, aligned on the left, then columns of numbers, aligned on the right."""
+    table = Table(*names, box=None, pad_edge=False)
+    for title in numbers:
+        table.add_column(title, justify="right")
+    for row in rows:
+        table.add_row(*row)
+    _print(table)
+
+
+def _print(table: Table) -> None:
+    """Print a table; `?` replaces a character that the terminal lacks."""
+    console = Console(width=WIDTH, markup=False, emoji=False)
+    with console.capture() as captured:
+        console.print(table)
     encoding = sys.stdout.encoding or "utf-8"
-    print(line.encode(encoding, "replace").decode(encoding))
+    for line in captured.get().splitlines():
+        print(line.rstrip().encode(encoding, "replace").decode(encoding))

@@ -1,4 +1,4 @@
-"""What one run shows, in a word."""
+"""The verdict on a run: one term for what its attention shows."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -7,7 +7,7 @@ from pipeline.settings.schema import Thresholds
 
 NOT_LEARNED, CORRECT, LATE, DIFFUSE, SILENT = "not learned", "correct", "late-shifted", "diffuse", "silent failure"
 VERDICTS = (CORRECT, LATE, DIFFUSE, SILENT, NOT_LEARNED)
-UNJUDGED = "unjudged"  # beside diffuse and not learned, where no mask tells the key steps
+UNJUDGED = "unjudged"  # besides diffuse and not learned, the only verdict without a mask
 
 
 def verdict(
@@ -19,19 +19,19 @@ def verdict(
 ) -> str:
     """Return the verdict on a run.
 
-    - not learned: attention then means nothing;
-    - correct: the mean vector's largest step is a key step, and `key_lift` reaches `limits.lift`;
-    - diffuse: no step stands out: `entropy` reaches `limits.entropy`, or the largest step's lift misses `limits.lift`;
-    - late-shifted: the largest step lies after the key, and key and later steps hold most of the attention;
-    - silent failure: a step that carries nothing stands out;
+    - not learned: the model missed the task, so its attention means nothing;
+    - correct: the mean vector peaks at a key step, and `key_lift` reaches `limits.lift`;
+    - diffuse: no step stands out: `entropy` reaches `limits.entropy`, or the lift of the peak is below `limits.lift`;
+    - late-shifted: the peak is after the key, and key and later steps hold most of the attention;
+    - silent failure: a step without information stands out;
     - unjudged: a step stands out, and without a mask nobody knows whether it should.
 
     Args:
         learned: whether the held-out score reaches its limit.
-        measures: of `pipeline.metrics`.
+        measures: name -> value, from `attention_measures.summarize`.
         vector: (steps,), attention averaged over samples.
         key: (steps,), share of samples with a key at each step.
-        limits: where the lines are drawn.
+        limits: the thresholds.
     """
     peak = int(vector.argmax())
     if not learned:

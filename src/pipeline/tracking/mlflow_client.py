@@ -149,7 +149,7 @@ class Tracker:
 
         lines = [f"{step},{weight:.9g}" for step, weight in enumerate(result.vector)]
         self.client.log_text(run_id, "\n".join(["step,attention", *lines, ""]), "attention/vector.csv")
-        drawn = figures.attention([(title, result.vector[None], result.key)])
+        drawn = figures.attention({title: {0: result}})
         self.client.log_figure(run_id, drawn, "attention/vector.png")
         metrics = [("attention", float(weight), step) for step, weight in enumerate(result.vector)]
         metrics += [(name, value, 0) for name, value in result.measures.items() if not isnan(value)]

@@ -1,0 +1,34 @@
+"""Titles of scores and measures in tables, figures and text."""
+
+from collections.abc import Hashable, Iterable
+from typing import NamedTuple
+
+
+class Score(NamedTuple):
+    """A score on the held-out samples: its column in the tables, and its names in text."""
+
+    column: str
+    short: str
+    with_article: str
+    title: str
+
+
+SCORES = {
+    "accuracy": Score("accuracy", "accuracy", "an accuracy", "held-out accuracy"),
+    "r2": Score("r2", "R²", "an R²", "held-out R²"),
+}
+MEASURES = {
+    "key_mass": "key mass",
+    "key_mass_y0": "key mass, label 0",
+    "key_mass_y1": "key mass, label 1",
+    "hit_rate": "hit rate",
+    "late_mass": "late mass",
+    "entropy": "entropy",
+}
+EFFECT_MEASURES = ("key_mass", "hit_rate", "late_mass", "entropy")  # in figure and report; effects.csv has more
+
+
+def score_in(columns: Iterable[Hashable]) -> Score:
+    """Return the score of a table of runs or of means over seeds, given its columns: the first of several."""
+    names = (str(column).removesuffix("_mean") for column in columns)
+    return next(SCORES[name] for name in names if name in SCORES)
