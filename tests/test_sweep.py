@@ -7,11 +7,11 @@ from contextlib import closing
 import pytest
 from hydra import compose, initialize_config_dir
 
-from pipeline.execution import command_line  # noqa: F401 (command: tells Hydra of the schema)
+from pipeline.execution import command_line  # noqa: F401 (registers what conf/config.yaml calls)
 from pipeline.report import sweep_figures
 from pipeline.results.file_formats import read_rows
 from pipeline.settings.project import ROOT, names_in
-from pipeline.settings.schema import Config
+from pipeline.settings.schema import Data
 from pipeline.settings.study import load_task, load_variant
 from pipeline.tasks import lookup
 
@@ -80,12 +80,11 @@ def test_each_experiment_names_samples_that_can_be_drawn_and_variants(name, monk
     monkeypatch.setenv("PROJECT_ROOT", str(ROOT))
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         composed = compose("config", [f"+experiment={name}"], return_hydra_config=True)
-    config = Config(**{key: composed[key] for key in ("data", "seeds")})
     task = composed.hydra.runtime.choices["task"]
-    lookup.check_task(load_task(task), config.data)
+    lookup.check_task(load_task(task), Data(**composed.data))
     for variant in composed.hydra.sweeper.params["+variant"].split(","):
         assert load_variant(variant).placement
-    assert list(config.seeds) == list(range(10))
+    assert list(composed.seeds) == list(range(10))
 
 
 def row(**values):

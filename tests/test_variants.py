@@ -15,8 +15,8 @@ from pipeline.results.file_formats import read_rows
 from pipeline.results.splits import Split
 from pipeline.settings.errors import UserError
 from pipeline.settings.project import names_in
-from pipeline.settings.schema import Data, Explain, Model, Probe, Study, Train, Variant
-from pipeline.settings.study import load_task, load_variant
+from pipeline.settings.schema import Data, Explain, Model, Probe, Train, Variant
+from pipeline.settings.study import load_task, load_variant, params
 from pipeline.tasks import lookup
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -26,10 +26,9 @@ MULTIPLIES = ("before_shared", "before_unshared", "after_shared", "after_unshare
 
 
 def study(variant, task="planted_key", data=DATA, cell="lstm"):
-    settings = (Model(4, cell), Train(1, 16, 0.02, 8, 2), Probe(20), Explain(2, 1, 0))
-    return Study(
-        [variant], [0], data, *settings, task=load_task(task) | SMALL.get(task, {}), variant=load_variant(variant)
-    )
+    settings = {"train": Train(1, 16, 0.02, 8, 2), "probe": Probe(20), "explain": Explain(2, 1, 0)}
+    chosen = {"task": load_task(task) | SMALL.get(task, {}), "variant": load_variant(variant)}
+    return dataclasses.replace(params(), data=data, model=Model(4, cell), **settings, **chosen)
 
 
 def split(folder, config):

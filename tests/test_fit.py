@@ -1,5 +1,7 @@
 """Batches, models and training, on a few samples."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -7,8 +9,8 @@ from pipeline.measures import read_model
 from pipeline.models import batches, build, compiled_training, fit, functions, held_out_score
 from pipeline.results import splits
 from pipeline.results.splits import Split
-from pipeline.settings.schema import Data, Model, Probe, Study, Train, Variant
-from pipeline.settings.study import load_task
+from pipeline.settings.schema import Data, Model, Probe, Train, Variant
+from pipeline.settings.study import load_task, params
 from pipeline.tasks import lookup
 
 DATA = Data(600, 0.2, 5, 2, 2, "zero_one", 0)
@@ -23,8 +25,8 @@ def split(tmp_path):
 
 def study(placement="after", sharing="unshared", epochs=2, uniform=False):
     variant = Variant(placement, sharing, uniform, f"{placement}_{sharing}")
-    settings = (Model(4, "lstm"), Train(epochs, 16, 0.02, 4, 64), Probe(10))
-    return Study(["x"], [0], DATA, *settings, task={"kind": "classification"}, variant=variant)
+    settings = {"model": Model(4, "lstm"), "train": Train(epochs, 16, 0.02, 4, 64), "probe": Probe(10)}
+    return dataclasses.replace(params(), data=DATA, variant=variant, **settings)
 
 
 def identities(drawn):
