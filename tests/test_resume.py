@@ -1,4 +1,4 @@
-"""A stage that was ended goes on where it was, and only if nothing has changed that decides its results."""
+"""An interrupted stage resumes, unless something has changed that its results depend on."""
 
 import dataclasses
 import os
@@ -7,7 +7,6 @@ import signal
 import time
 
 import pytest
-from conftest import SMALL, Project
 
 from pipeline.execution import fingerprint, resume, worker_pool
 from pipeline.results import folders
@@ -30,94 +29,92 @@ def root(tmp_path, monkeypatch):
 
 
 class Work:
-    """Says what it was given, until its patience is at an end."""
+    """Works on words, and fails after some."""
 
-    def __init__(self, patience):
-        self.patience, self.asked = patience, []
+    def __init__(self, limit=9):
+        self.limit, self.words = limit, []
 
     def __call__(self, word):
-        self.asked.append(word)
-        if len(self.asked) > self.patience:
-            raise UserError("ended")
+        self.words.append(word)
+        if len(self.words) > self.limit:
+            raise UserError("interrupted")
         return word.upper()
 
 
-def go(told, work, words=("a", "b", "c")):
-    with resume.folder_of(told) as folder:
-        return resume.each(folder, FILES, work, {word: (word,) for word in words}, POOL)
+def run(fingerprint, work):
+    with resume.folder_of(fingerprint) as folder:
+        return resume.each(folder, FILES, work, {word: (word,) for word in "abc"}, POOL)
 
 
-def test_what_was_finished_is_not_done_again(root, capsys):
+def test_finished_tasks_are_not_repeated(root, capsys):
     with pytest.raises(UserError):
-        go({"code": "1"}, first := Work(2))
-    assert go({"code": "1"}, second := Work(9)) == {"a": "A", "b": "B", "c": "C"}
-    assert (first.asked, second.asked) == (["a", "b", "c"], ["c"])
+        run({"code": "1"}, first := Work(2))
+    assert run({"code": "1"}, second := Work()) == {"a": "A", "b": "B", "c": "C"}
+    assert (first.words, second.words) == (["a", "b", "c"], ["c"])
     assert capsys.readouterr().out == "test: 2 of 3 tasks were finished before.\n"
-    go({"code": "1"}, third := Work(9))
-    assert third.asked == ["a", "b", "c"]  # once all were, nothing is kept
+    run({"code": "1"}, third := Work())
+    assert third.words == ["a", "b", "c"]  # when all are finished, none is kept
     assert not list(root.glob("outputs/unfinished/*"))
 
 
-def test_what_was_finished_of_something_else_is_not_taken():
+def test_results_with_another_fingerprint_are_not_used():
     with pytest.raises(UserError):
-        go({"code": "1"}, Work(2))
-    go({"code": "2"}, other := Work(9))
-    assert other.asked == ["a", "b", "c"]
+        run({"code": "1"}, Work(2))
+    run({"code": "2"}, other := Work())
+    assert other.words == ["a", "b", "c"]
 
 
-def test_what_is_damaged_is_done_again(root):
+def test_a_corrupt_result_is_computed_again(root):
     with pytest.raises(UserError):
-        go({}, Work(2))
+        run({}, Work(2))
     (path,) = root.glob("outputs/unfinished/*/a")
     shutil.rmtree(path)
     path.mkdir()
-    assert go({}, work := Work(9)) == {"a": "A", "b": "B", "c": "C"}
-    assert work.asked == ["a", "c"]
+    assert run({}, work := Work()) == {"a": "A", "b": "B", "c": "C"}
+    assert work.words == ["a", "c"]
 
 
-def test_a_result_depends_on_its_values_its_data_its_code_and_where_it_is_made(tmp_path, monkeypatch):
-    def told(study=None, data="1"):
+def test_the_fingerprint_covers_settings_data_code_and_environment(tmp_path, monkeypatch):
+    def found(study=None, data="1"):
         (tmp_path / "sha256.txt").write_text(data, "utf-8")
         return fingerprint.of(study or params(), "controls", Split(tmp_path, 1))
 
-    before = told()
-    assert told() == before
-    assert told(data="2") != before
-    assert {**told(data="2"), tmp_path.as_posix(): "1"} == before
+    before = found()
+    assert found() == before
+    assert found(data="2") != before
+    assert {**found(data="2"), tmp_path.as_posix(): "1"} == before
     study = params()
-    assert told(dataclasses.replace(study, train=dataclasses.replace(study.train, epochs=7))) != before
+    assert found(dataclasses.replace(study, train=dataclasses.replace(study.train, epochs=7))) != before
     monkeypatch.setenv("XLA_FLAGS", "--other")
     fingerprint.environment.cache_clear()
-    assert told() != before
+    assert found() != before
     monkeypatch.undo()
     fingerprint.environment.cache_clear()
     code = shutil.copytree(ROOT / "src/pipeline", tmp_path / "pipeline")
     (code / "models/fit.py").unlink()
     monkeypatch.setattr(fingerprint, "SOURCE", code)
-    assert {name for name, value in told().items() if value != before[name]} == {"code"}
+    assert {name for name, value in found().items() if value != before[name]} == {"code"}
     monkeypatch.undo()
     fingerprint.environment.cache_clear()
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("stage", ["train", "controls"])
-def test_a_stage_that_was_killed_gives_the_same_bytes_when_it_is_run_again(tmp_path, stage):
-    words = (stage, "+variant=after_shared")[: 2 if stage == "train" else 1]
-    made = Project(tmp_path, SMALL | {"seeds": [0, 1, 2, 3], "variants": ["after_shared"]})
-    made.stage("dataset")
-    with made.started("python", "-m", f"pipeline.{stage}", *words[1:], "tracking=off") as process:
+@pytest.mark.parametrize("words", [("train", "+variant=after_shared"), ("controls",)])
+def test_a_stage_that_was_killed_resumes_and_gives_the_same_bytes(untrained, words):
+    untrained.change({"seeds": [0, 1, 2, 3], "variants": ["after_shared"]})
+    stage, *rest = *words, "tracking=off"
+    with untrained.started("python", "-m", f"pipeline.{stage}", *rest) as process:
         deadline = time.monotonic() + 200
-        while not [path for path in made.root.glob("outputs/unfinished/*/*/*.csv") if ".part" not in str(path)]:
+        while not [path for path in untrained.root.glob("outputs/unfinished/*/*/*.csv") if ".part" not in str(path)]:
             assert process.poll() is None, process.communicate()
             assert time.monotonic() < deadline
             time.sleep(0.02)
         os.killpg(process.pid, signal.SIGKILL)
-    assert " were finished before." in made.stage(*words, "tracking=off").stdout
     folder = "models" if stage == "train" else "controls"
-    resumed = made.bytes(folder)
+    assert " were finished before." in untrained.stage(stage, *rest).stdout
+    resumed = untrained.bytes(folder)
     assert resumed
-    out = made.stage(*words, "tracking=off").stdout
-    assert "were finished before" not in out
-    assert made.bytes(folder) == resumed
-    assert not list(made.root.rglob("*.part"))
+    assert "were finished before" not in untrained.stage(stage, *rest).stdout
+    assert untrained.bytes(folder) == resumed
+    assert not list(untrained.root.rglob("*.part"))
     assert folders.PARAMS in {path.rpartition("/")[2] for path in resumed}
