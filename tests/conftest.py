@@ -1,11 +1,12 @@
-"""A small copy of the project, in which tests run the real commands."""
+"""A small copy of the project, in which tests run the real commands, and how tests are spread over two processes."""
 
+import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import yaml
 from hypothesis import settings
 from xdist.scheduler import LoadFileScheduling
 
-settings.register_profile("untimed", deadline=None)  # a slow machine is no failure
+settings.register_profile("untimed", deadline=None)  # a test does not fail because the machine is slow
 settings.load_profile("untimed")
 REPOSITORY = Path(__file__).resolve().parents[1]
 SMALL = {
@@ -28,13 +29,12 @@ SMALL = {
     "controls": {"seeds": [0, 7], "null_key_samples": 400, "probe_samples": 40},
     "compare": {"resamples": 200},
 }
-
-
 ELSEWHERE = ("PROJECT_ROOT", "MLFLOW_TRACKING_URI", "DASK_SCHEDULER_ADDRESS")  # would lead out of a copy
+SHARE_PROJECT = ("test_pipeline.py", "test_tracking.py")  # use the fixture `project`, which takes a minute
 
 
 class Project:
-    """A copy of the project in a folder of its own, with small values."""
+    """A copy of the project in another folder, with small values."""
 
     def __init__(self, root: Path, changes: dict) -> None:
         self.root = root
@@ -57,7 +57,7 @@ class Project:
 
     @contextmanager
     def started(self, *words: str, **options) -> Iterator[subprocess.Popen]:
-        """Start a command of the environment, with the copy's code, in a process group that ends with the block."""
+        """Start a command in the copy, with the copy's code; its process group is killed at the end of the block."""
         inherited = {k: v for k, v in os.environ.items() if k not in ELSEWHERE}
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         env = {**inherited, "PATH": path, "PYTHONPATH": str(self.root / "src"), **options.pop("env", {})}
@@ -69,28 +69,45 @@ class Project:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-            for pipe in (process.stdout, process.stderr):
+            for pipe in (process.stdin, process.stdout, process.stderr):
                 if pipe:
                     pipe.close()
 
     def run(self, *words: str, code: int | None = 0, **options) -> subprocess.CompletedProcess:
-        """Run a command to its end, which must have this exit code, if any is given."""
+        """Run a command, and check its exit code, unless that is None."""
         with self.started(*words, **options) as process:
             out, err = process.communicate(timeout=400)
         assert code is None or process.returncode == code, f"{words} ended with {process.returncode}\n{out}\n{err}"
         return subprocess.CompletedProcess(words, process.returncode, out, err)
 
     def stage(self, name: str, *words: str, code: int = 0, **options) -> subprocess.CompletedProcess:
-        """Run a stage by hand."""
+        """Run a stage by hand, in a process of its own."""
         return self.run("python", "-m", f"pipeline.{name}", *words, code=code, **options)
 
+    @contextmanager
+    def one_process(self) -> Iterator[Callable[..., subprocess.CompletedProcess]]:
+        """Yield what `stage` is, but for stages in one process, which imports TensorFlow and MLflow once.
+
+        It also takes "dvc" and the words of a DVC command.
+        """
+        driver = str(REPOSITORY / "tests/one_process.py")
+        with self.started("python", driver, stdin=subprocess.PIPE, stderr=None) as process:
+
+            def stage(*words: str, code: int = 0) -> subprocess.CompletedProcess:
+                print(json.dumps(words), file=process.stdin, flush=True)
+                returned, out, err = json.loads(process.stdout.readline())
+                assert returned == code, f"{words} ended with {returned}\n{out}\n{err}"
+                return subprocess.CompletedProcess(words, returned, out, err)
+
+            yield stage
+
     def repro(self, *words: str) -> list[str]:
-        """Run `dvc repro`, and return the stages that it ran, rather than skipped or restored."""
+        """Run `dvc repro`, and return the stages that it ran; others it skipped or restored."""
         return self.ran(self.run("dvc", "repro", *words).stdout)
 
     @staticmethod
     def ran(out: str) -> list[str]:
-        """Return the stages that ran, rather than being skipped or restored, by what dvc said."""
+        """Return the stages that DVC ran, given its output."""
         return [line.split("'")[1] for line in out.splitlines() if line.startswith("Running stage")]
 
     def bytes(self, *folders: str) -> dict[str, bytes]:
@@ -99,8 +116,8 @@ class Project:
         return {path.relative_to(self.root).as_posix(): path.read_bytes() for path in files}
 
 
-def write_own_samples(path: Path, samples: int, steps: int, features: int, key_step: int) -> Path:
-    """Write samples of the user's own: noise, with the label in the first feature of a step, and a mask."""
+def write_user_samples(path: Path, samples: int, steps: int, features: int, key_step: int) -> Path:
+    """Write a file of samples as a user could: noise, with the label in the first feature of a step, and a mask."""
     rng = np.random.default_rng(0)
     x, y = rng.standard_normal((samples, steps, features)), rng.integers(0, 2, samples)
     x[:, key_step, 0] = y
@@ -109,15 +126,22 @@ def write_own_samples(path: Path, samples: int, steps: int, features: int, key_s
 
 
 class ByFile(LoadFileScheduling):
-    """Gives a file to one process, and the two files that share the small project to the same one."""
+    """Runs all tests of a file in one process, and those of the files that share the small project in the same one."""
 
     def _split_scope(self, nodeid: str) -> str:
         file = super()._split_scope(nodeid)
-        return "project" if file.endswith(("test_pipeline.py", "test_tracking.py")) else file
+        return "project" if file.endswith(SHARE_PROJECT) else file
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log) -> ByFile:
+    config.option.loadscopereorder = False  # in the order of `pytest_collection_modifyitems`
     return ByFile(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run long files first, so that both processes finish at about the same time."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: (item.path.name not in SHARE_PROJECT, item.path not in slow))
 
 
 @pytest.fixture
@@ -127,8 +151,23 @@ def fresh(tmp_path: Path) -> Project:
 
 
 @pytest.fixture(scope="session")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder data/ of a small project."""
+    made = Project(tmp_path_factory.mktemp("drawn"), SMALL)
+    made.stage("dataset")
+    return made.root / "data"
+
+
+@pytest.fixture
+def untrained(fresh: Project, drawn: Path) -> Project:
+    """A small project with data, in which nothing else has been run."""
+    shutil.copytree(drawn, fresh.root / "data")
+    return fresh
+
+
+@pytest.fixture(scope="session")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A small project that is a git repository, and in which `dvc repro` has run; restore what you change."""
+    """A small project in git, in which `dvc repro` has run; a test that changes it must restore it."""
     made = Project(tmp_path_factory.mktemp("project"), SMALL)
     made.run("git", "init", "-q")
     made.run("git", "config", "user.name", "Test")

@@ -1,4 +1,4 @@
-"""The attention block against the article's chain of layers."""
+"""The attention layer against the article's chain of layers."""
 
 import keras
 import numpy as np
@@ -8,7 +8,7 @@ from pipeline.attention import StepAttention
 
 
 def numpy_block(x, kernel, bias, shared):
-    """Read the article's chain literally: Permute, Dense(softmax), mean and repeat, Permute, Multiply."""
+    """Compute the article's chain literally: Permute, Dense(softmax), mean and repeat, Permute, Multiply."""
     permuted = np.transpose(x, (0, 2, 1))
     scores = permuted @ kernel + bias
     exponentials = np.exp(scores - scores.max(axis=-1, keepdims=True))
@@ -21,7 +21,7 @@ def numpy_block(x, kernel, bias, shared):
 
 
 def layer_chain(steps, features, shared):
-    """The article's block, in the layers of today's Keras."""
+    """Return the article's chain in layers of today's Keras."""
     inputs = keras.Input((steps, features))
     a = keras.layers.Permute((2, 1))(inputs)
     a = keras.layers.Dense(steps, activation="softmax", name="dense")(a)
@@ -65,7 +65,7 @@ def test_two_steps_two_features_by_hand():
     np.testing.assert_allclose(output, [[[0.625, 0.0], [0.0, 0.0]]], atol=1e-6)
 
 
-def test_output_alone_unless_weights_are_asked_for():
+def test_only_the_output_is_returned_by_default():
     x = np.ones((3, 4, 2), "float32")
     layer = StepAttention(False)
     output, weights = layer(x, return_attention_scores=True)
@@ -73,7 +73,7 @@ def test_output_alone_unless_weights_are_asked_for():
     np.testing.assert_array_equal(layer(x), output)
 
 
-def test_is_restored_from_a_file(tmp_path):
+def test_a_saved_model_is_restored(tmp_path):
     inputs = keras.Input((4, 2))
     output, weights = StepAttention(True, "he_normal", name="a")(inputs, return_attention_scores=True)
     model = keras.Model(inputs, [output, weights])
@@ -86,6 +86,6 @@ def test_is_restored_from_a_file(tmp_path):
 
 
 @pytest.mark.parametrize("shape", [(None, 4), (None, None, 2)])
-def test_refuses_what_it_cannot_weigh(shape):
+def test_inputs_of_unknown_shape_are_refused(shape):
     with pytest.raises(ValueError, match="known steps"):
         StepAttention(True).build(shape)

@@ -1,4 +1,4 @@
-"""The whole pipeline at a small size, through the real dvc: what runs again when, and the same bytes twice."""
+"""The complete study at a small size, run by DVC: which change reruns which stages, and the same bytes twice."""
 
 import csv
 import json
@@ -23,11 +23,18 @@ def results(project):
     return project.bytes(*RESULTS) | {"dvc.lock": (project.root / "dvc.lock").read_bytes()}
 
 
+@pytest.fixture(scope="module")
+def run(project):
+    """Run a stage or a DVC command in the project, all in one process."""
+    with project.one_process() as stage:
+        yield stage
+
+
 @pytest.fixture
 def restored(project):
-    """The project; afterwards params and variants are as they were, and no result needs to be made again for that.
+    """The project; after the test, old values are restored, which reruns no stage but `compare`.
 
-    DVC keeps no run of a stage whose outputs are all in git: so the comparison is put together again.
+    DVC's run cache keeps no run of a stage whose outputs are all in git, as those of `compare` are.
     """
     before = results(project)
     yield project
@@ -36,56 +43,57 @@ def restored(project):
     assert results(project) == before
 
 
-def test_every_stage_runs_once_and_then_none(project):
+def test_every_stage_runs_once_and_then_none(project, run):
     assert sorted(project.first_stages) == sorted(["dataset", *TRAINS, *ANALYSES, "controls", "compare"])
     start = time.monotonic()
-    assert project.repro() == []
+    out = project.run("dvc", "repro").stdout
     assert time.monotonic() - start < 60
-    assert "up to date" in project.run("dvc", "repro").stdout
-    shown = project.stage("show").stdout
+    assert project.ran(out) == []
+    assert "up to date" in out
+    shown = run("show").stdout
     assert all(name in shown for name in VARIANTS)
     assert shown.endswith("Results are in comparison. Browse the runs: make ui\n")
 
 
-def test_forced_anew_the_bytes_are_the_same(project):
+def test_a_forced_rerun_gives_the_same_bytes(project):
     before = results(project)
-    stages = ["dataset", f"train@{AFTER}", f"analyze@{AFTER}", "controls", "compare"]
+    stages = ["dataset", f"train@{AFTER}", f"analyze@{AFTER}", "compare"]  # for the controls: test_resume.py
     assert project.repro("-f", "-s", *stages) == stages
     assert results(project) == before
     assert project.run("git", "status", "--porcelain").stdout == ""
 
 
-def test_an_experiment_runs_what_it_touches_and_shows(restored):
+def test_an_experiment_runs_what_it_changes_and_is_shown(restored, run):
     out = restored.run("dvc", "exp", "run", "-n", "wider", "-S", "compare.confidence=0.99").stdout
     assert restored.ran(out) == ["compare"]
-    shown = list(csv.DictReader(restored.run("dvc", "exp", "show", "--csv").stdout.splitlines()))
+    shown = list(csv.DictReader(run("dvc", "exp", "show", "--csv").stdout.splitlines()))
     wider = next(row for row in shown if row["Experiment"] == "wider")
     assert wider["compare.confidence"] == "0.99"
     assert 0 <= float(wider[f"{AFTER}.key_mass"]) <= 1
-    assert "compare.confidence" in restored.run("dvc", "params", "diff").stdout
+    assert "compare.confidence" in run("dvc", "params", "diff").stdout
 
 
-def test_another_probe_retrains_nothing(restored):
+def test_another_probe_retrains_nothing(restored, run):
     restored.change({"probe": {"samples": 30}})
     assert restored.repro("dataset") == ["dataset"]
-    status = restored.run("dvc", "status").stdout
+    status = run("dvc", "status").stdout
     assert all(stage in status for stage in ANALYSES)
     assert "train@" not in status
     assert "controls" not in status
 
 
-def test_other_training_makes_no_data_anew(restored):
+def test_other_training_draws_no_data(restored):
     out = restored.run("dvc", "exp", "run", "-S", "train.epochs=2", f"train@{AFTER}").stdout
     assert restored.ran(out) == [f"train@{AFTER}"]
     with (restored.root / "models" / AFTER / "history.csv").open(encoding="utf-8") as file:
         assert max(int(row["batch"]) for row in csv.DictReader(file)) == 90
 
 
-def test_a_variants_file_retrains_that_variant_only(restored):
+def test_a_variants_file_retrains_that_variant_only(restored, run):
     path = restored.root / f"conf/variant/{AFTER}.yaml"
     path.write_text(path.read_text(encoding="utf-8").replace("unshared", "shared"), encoding="utf-8")
     assert restored.run("dvc", "repro", f"train@{AFTER}").stdout.count("Running stage") == 1
-    status = restored.run("dvc", "status").stdout
+    status = run("dvc", "status").stdout
     assert f"analyze@{AFTER}" in status
     assert not any(f"@{name}" in status for name in VARIANTS[:3])
 
@@ -97,57 +105,57 @@ def test_a_comment_reruns_nothing(restored):
     assert restored.repro() == []
 
 
-MADE_BY = {
+ROOMS = {
     "settings": ["dataset", *TRAINS, *ANALYSES, "controls", "compare"],
     "results": ["dataset", *TRAINS, *ANALYSES, "controls", "compare"],
     "tasks": ["dataset", "controls"],
     "models": [*TRAINS, *ANALYSES, "controls"],
     "measures": [*ANALYSES, "controls"],
     "report": ["compare"],
-}  # room -> the stages whose results its code makes
+}  # room -> the stages whose results its code can change
 
 
-def outdated(project, *paths):
-    """Return the stages that DVC would run again if some files of the source were changed."""
+def outdated(project, run, *paths):
+    """Return the stages that DVC would rerun if some source files were changed."""
     sources = {project.root / "src/pipeline" / path for path in paths}
     before = {path: path.read_text(encoding="utf-8") for path in sources}
     try:
         for path, text in before.items():
             path.write_text(text + "\n# a change\n", encoding="utf-8")
-        return sorted(json.loads(project.run("dvc", "status", "--json").stdout))
+        return sorted(json.loads(run("dvc", "status", "--json").stdout))
     finally:
         for path, text in before.items():
             path.write_text(text, encoding="utf-8")
 
 
-@pytest.mark.parametrize("room", MADE_BY)
-def test_a_change_in_a_room_reruns_the_stages_whose_results_it_makes(project, room):
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_change_in_a_room_reruns_the_stages_whose_results_it_can_change(project, run, room):
     module = min((project.root / "src/pipeline" / room).glob("*.py"))
-    assert outdated(project, f"{room}/{module.name}") == sorted(MADE_BY[room])
+    assert outdated(project, run, f"{room}/{module.name}") == sorted(ROOMS[room])
 
 
-def test_a_change_to_how_stages_start_spread_track_and_show_reruns_nothing(project):
+def test_a_change_to_execution_tracking_or_a_stage_file_reruns_nothing(project, run):
     source = project.root / "src/pipeline"
-    rooms = {path.name for path in source.iterdir() if (path / "__init__.py").exists()} - set(MADE_BY)
+    rooms = {path.name for path in source.iterdir() if (path / "__init__.py").exists()} - set(ROOMS)
     assert rooms == {"execution", "tracking"}
     stages = [path.name for path in source.glob("*.py") if path.name != "__init__.py"]
     shown = [path.relative_to(source).as_posix() for room in rooms for path in (source / room).glob("*.py")]
-    assert outdated(project, *stages, *shown) == []
+    assert outdated(project, run, *stages, *shown) == []
 
 
-def test_metrics_and_plots(project, tmp_path):
-    shown = json.loads(project.run("dvc", "metrics", "show", "--json").stdout)
+def test_metrics_and_plots(run, tmp_path):
+    shown = json.loads(run("dvc", "metrics", "show", "--json").stdout)
     metrics = shown[""]["data"]["comparison/metrics.json"]["data"]
     assert set(metrics) == set(VARIANTS)
     assert set(metrics[AFTER]) == {"key_mass", "hit_rate", "late_mass", "accuracy"}
-    project.run("dvc", "plots", "show", "-o", str(tmp_path))
+    run("dvc", "plots", "show", "-o", str(tmp_path))
     page = (tmp_path / "index.html").read_text(encoding="utf-8")
     for variant in VARIANTS:
         assert f"comparison/training/{variant}.csv" in page.replace("\\\\", "/")
         assert f"comparison/attention/{variant}.csv" in page.replace("\\\\", "/")
 
 
-def test_tables_hold_every_run(project):
+def test_tables_contain_every_run(project):
     with (project.root / "comparison/runs.csv").open(encoding="utf-8") as file:
         runs = list(csv.DictReader(file))
     assert [(run["variant"], run["seed"]) for run in runs] == [(v, s) for v in VARIANTS for s in ("0", "7")]
@@ -167,12 +175,11 @@ def test_tables_hold_every_run(project):
     assert (project.root / "comparison/figures/attention.png").stat().st_size > 10_000
 
 
-def test_controls_and_explanations_are_told(project):
+def test_controls_and_explanations_are_reported(project):
     rows = {
         name: read_rows(project.root / f"comparison/{name}.csv") for name in ("controls", "explanations", "learning")
     }
-    told = {(row["control"], row["variant"]) for row in rows["controls"]}
-    assert told == {
+    assert {(row["control"], row["variant"]) for row in rows["controls"]} == {
         *(("frozen uniform", name) for name in ("before_shared", "after_shared")),
         *(("one feature", name) for name in ("before_unshared", "after_unshared")),
         *(("null key", name) for name in VARIANTS),
@@ -201,11 +208,11 @@ def test_controls_and_explanations_are_told(project):
     assert "http" not in page
 
 
-def test_a_comparison_needs_its_controls_and_the_same_data(project):
+def test_a_comparison_needs_its_controls_and_the_same_data(project, run):
     kept = project.root / "controls.kept"
     (project.root / "controls").rename(kept)
     try:
-        error = project.stage("compare", code=1).stderr
+        error = run("compare", code=1).stderr
         assert "controls does not exist yet: run `python -m pipeline.controls`." in error
     finally:
         kept.rename(project.root / "controls")
@@ -213,37 +220,44 @@ def test_a_comparison_needs_its_controls_and_the_same_data(project):
     text = path.read_text(encoding="utf-8")
     try:
         path.write_text("0" * 64, encoding="utf-8")
-        assert f"models/{AFTER} was trained on other data than" in project.stage("compare", code=1).stderr
+        assert f"models/{AFTER} was trained on other data than" in run("compare", code=1).stderr
     finally:
         path.write_text(text, encoding="utf-8")
 
 
-def test_by_hand_other_seeds_and_workers_give_the_same_and_touch_nothing(project):
+def test_by_hand_other_values_give_the_same_and_leave_the_study_alone(project, run):
     before = results(project)
     words = (f"+variant={AFTER}", "seeds=[3,7]", "workers=2")
-    said = project.stage("train", *words).stdout
+
+    def folder_of(out):
+        folder = project.root / out.split("Results are in ")[1].split(". ")[0]
+        assert folder.is_relative_to(project.root / "outputs")
+        return folder
+
+    folder, name = folder_of(run("train", *words).stdout), "weights/seed-7.npz"
     assert results(project) == before
-    folder = project.root / said.split("Results are in ")[1].split(". ")[0]
-    assert folder.is_relative_to(project.root / "outputs")
-    name = "weights/seed-7.npz"
     assert (folder / name).read_bytes() == (project.root / "models" / AFTER / name).read_bytes()
-    said = project.stage("analyze", *words).stdout
-    assert re.search(r"after_unshared +[▁▂▃▄▅▆▇█]{6}  key mass 0\.\d{3} \(0\.\d{3} to 0\.\d{3} over 2 seeds\)\n", said)
-    assert results(project) == before
-    error = project.stage("compare", "seeds=[3,7]", code=1).stderr
+    out = run("analyze", *words).stdout
+    assert re.search(r"after_unshared +[▁▂▃▄▅▆▇█]{6}  key mass 0\.\d{3} \(0\.\d{3} to 0\.\d{3} over 2 seeds\)\n", out)
+    error = run("compare", "seeds=[3,7]", code=1).stderr
     assert f"run `python -m pipeline.train +variant={VARIANTS[0]} seeds=[3,7]`." in error
+    folder = folder_of(run("controls", f"variants=[{AFTER}]").stdout)
+    found, all_variants = (read_rows(path / "controls.csv") for path in (folder, project.root / "controls"))
+    same = [row for row in all_variants if row["variant"] == AFTER]
+    assert [row for row in found if row["control"] != "frozen uniform"] == same  # which is that of another variant
+    assert results(project) == before
 
 
 @pytest.mark.parametrize("name", ["history.csv", "metrics.csv", "weights/seed-7.npz"])
 @pytest.mark.parametrize("damage", ["cut off", "foreign", "missing"])
-def test_damaged_results_are_named(project, name, damage):
+def test_damaged_results_are_named(project, run, name, damage):
     path = project.root / "models" / AFTER / name
     kept = path.read_bytes()
     path.unlink()
     try:
         if damage != "missing":
-            path.write_bytes(kept[: len(kept) // 3] if damage == "cut off" else b"not,what\nit,was\n")
-        error = project.stage("compare", code=1).stderr
+            path.write_bytes(kept[: len(kept) // 3] if damage == "cut off" else b"another,file\n1,2\n")
+        error = run("compare", code=1).stderr
         assert f"models/{AFTER} is damaged: run `python -m pipeline.train +variant={AFTER}`." in error or (
             f"does not hold seeds [0, 7]: run `python -m pipeline.analyze +variant={AFTER}`." in error
         )
@@ -251,14 +265,14 @@ def test_damaged_results_are_named(project, name, damage):
         path.write_bytes(kept)
 
 
-def test_a_comparison_needs_every_seed(project):
+def test_a_comparison_needs_every_seed(project, run):
     folder = project.root / "attention" / AFTER
     shutil.copytree(folder, kept := folder.with_name("kept"))
     try:
         for name in ("vectors.csv", "metrics.csv"):
             lines = (folder / name).read_text(encoding="utf-8").splitlines(keepends=True)
             (folder / name).write_text("".join(line for line in lines if not line.startswith("7,")), encoding="utf-8")
-        error = project.stage("compare", code=1).stderr
+        error = run("compare", code=1).stderr
         assert f"attention/{AFTER} does not hold seeds [0, 7]: run `python -m pipeline.analyze" in error
     finally:
         shutil.rmtree(folder)

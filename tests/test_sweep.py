@@ -1,10 +1,11 @@
-"""Sweeps: every combination once, gathered in one table, and gone on with after an interruption."""
+"""Sweeps: each combination is run once and collected in one table; an interrupted sweep resumes."""
 
 import signal
 import sqlite3
 from contextlib import closing
 
 import pytest
+from conftest import SMALL, Project
 from hydra import compose, initialize_config_dir
 from pandas import DataFrame
 
@@ -19,13 +20,13 @@ from pipeline.tasks import lookup
 WORDS = ("+variant=before_unshared,after_unshared", "data.key_step=0,4")
 
 
-def told(out):
-    """Return what a sweep said of its combinations."""
+def titles(out):
+    """Return the combinations that a sweep printed."""
     return [line.split(": ")[1] for line in out.splitlines() if line.startswith("== ")]
 
 
 @pytest.mark.slow
-def test_a_sweep_goes_on_where_it_was_interrupted(fresh):
+def test_an_interrupted_sweep_resumes(fresh):
     with fresh.started("python", "-m", "pipeline.sweep", *WORDS) as process:
         for line in process.stdout:
             if line.startswith("== 3 of 4: "):
@@ -34,9 +35,13 @@ def test_a_sweep_goes_on_where_it_was_interrupted(fresh):
         _, error = process.communicate(timeout=60)
     assert process.returncode == 130
     assert error.splitlines()[-1] == "error: interrupted; what was finished before is as it was."
-    out = fresh.stage("sweep", *WORDS).stdout
+    with fresh.one_process() as run:
+        out = run("sweep", *WORDS).stdout
+        (fresh.root / "outputs/multirun.yaml").unlink()  # Hydra's, about the last sweep
+        before = fresh.bytes("outputs")
+        again = run("sweep", *WORDS, "results=kept").stdout
     points = [f"variant={v} data.key_step={k}" for v in ("before_unshared", "after_unshared") for k in (0, 4)]
-    assert told(out) == [f"{points[0]} (made before)", f"{points[1]} (made before)", *points[2:]]
+    assert titles(out) == [f"{points[0]} (made before)", f"{points[1]} (made before)", *points[2:]]
     folder = fresh.root / out.splitlines()[-1].split()[3].rstrip(".")
     summary, runs = read_rows(folder / "summary.csv"), read_rows(folder / "runs.csv")
     assert [(row["variant"], row["data.key_step"], row["seeds"]) for row in summary] == [
@@ -44,20 +49,26 @@ def test_a_sweep_goes_on_where_it_was_interrupted(fresh):
     ]
     assert len(runs) == 8
     for row in summary:
-        own = [run for run in runs if (run["variant"], run["data.key_step"]) == (row["variant"], row["data.key_step"])]
-        assert row["key_mass_mean"] == pytest.approx(sum(run["key_mass"] for run in own) / 2)
-        assert row["correct"] == sum(run["verdict"] == "correct" for run in own)
+        point = [run for run in runs if all(run[name] == row[name] for name in ("variant", "data.key_step"))]
+        assert row["key_mass_mean"] == pytest.approx(sum(run["key_mass"] for run in point) / 2)
+        assert row["correct"] == sum(run["verdict"] == "correct" for run in point)
     assert (folder / "measures.png").stat().st_size > 10_000
     with closing(sqlite3.connect(fresh.root / "mlruns/mlflow.db")) as database:
         kinds = database.execute("SELECT value, count(*) FROM tags WHERE key = 'kind' GROUP BY value").fetchall()
         steps = database.execute("SELECT DISTINCT value FROM params WHERE key = 'data.key_step'").fetchall()
     assert dict(kinds)["sweep"] == 1
     assert {value for (value,) in steps} == {"0", "4"}
-    (fresh.root / "outputs/multirun.yaml").unlink()  # Hydra's own, of the last sweep
-    before = fresh.bytes("outputs")
-    assert all(line.endswith("(made before)") for line in told(fresh.stage("sweep", *WORDS, "results=kept").stdout))
+    assert titles(again) == [f"{point} (made before)" for point in points]
     assert {path: content for path, content in fresh.bytes("outputs").items() if path in before} == before
     assert (fresh.root / "kept/summary.csv").read_bytes() == (folder / "summary.csv").read_bytes()
+
+
+@pytest.fixture(scope="module")
+def refused(tmp_path_factory):
+    """A project and a function that runs its stages in one process."""
+    project = Project(tmp_path_factory.mktemp("refused"), SMALL)
+    with project.one_process() as run:
+        yield project, run
 
 
 @pytest.mark.slow
@@ -69,11 +80,12 @@ def test_a_sweep_goes_on_where_it_was_interrupted(fresh):
         (("+experiment=nix",), "experiment is nix: it must be one of add_two, dense, find_max, one_feature."),
     ],
 )
-def test_a_mistake_in_any_combination_is_told_before_the_first_is_run(fresh, words, sentence):
-    error = fresh.stage("sweep", *words, code=1).stderr
+def test_an_error_in_any_combination_is_reported_before_the_first_is_run(refused, words, sentence):
+    project, run = refused
+    error = run("sweep", *words, code=1).stderr
     assert sentence in error
     assert error.count("\n") == 1
-    assert not list(fresh.root.glob("outputs/*/"))
+    assert not list(project.root.glob("outputs/*/"))
 
 
 @pytest.mark.parametrize("name", names_in("experiment"))
@@ -92,7 +104,7 @@ def row(**values):
     return {"correct": 1, "seeds": 2, "key_mass_mean": 0.5, "key_mass_sd": 0.1, "accuracy_mean": 1.0} | values
 
 
-def test_the_value_with_the_most_numbers_is_drawn_along():
+def test_the_setting_with_the_most_numbers_is_the_x_axis():
     rows = [row(variant=v, **{"data.key_step": k, "task": t}) for v in "ab" for k in (0, 5, 19) for t in "xy"]
     figure = sweep_figures.measures(DataFrame(rows), ["variant", "task", "data.key_step"])
     for ax in figure.axes:
@@ -102,7 +114,7 @@ def test_the_value_with_the_most_numbers_is_drawn_along():
     assert [(line.get_xdata().tolist(), line.get_ydata().tolist()) for line in lines] == [([0, 5, 19], [0.5, 0.5, 0.5])]
 
 
-def test_names_are_drawn_beside_each_other():
+def test_names_are_drawn_side_by_side():
     figure = sweep_figures.measures(DataFrame([row(variant="luong"), row(variant="none")]), ["variant"])
     assert [text.get_text() for text in figure.axes[0].get_xticklabels()] == ["luong", "none"]
     assert not figure.legends

@@ -1,10 +1,10 @@
-"""The tasks: what they draw is what they say, and the marked steps are those that tell the label."""
+"""The tasks: their samples are as described, and the marked steps determine the label."""
 
 import dataclasses
 
 import numpy as np
 import pytest
-from conftest import write_own_samples
+from conftest import write_user_samples
 
 from pipeline.settings.errors import UserError
 from pipeline.settings.project import names_in
@@ -20,17 +20,17 @@ def shape_of(name):
     return dataclasses.replace(DATA, input_dim=1) if name == "dense_key" else DATA
 
 
-OWN = {}  # options that only a test can give
+OPTIONS = {}  # task -> options without a default
 
 
 @pytest.fixture(scope="module", autouse=True)
-def own_samples(tmp_path_factory):
-    path = write_own_samples(tmp_path_factory.mktemp("own") / "samples.npz", 3 * SAMPLES, 20, 2, 10)
-    OWN["file"] = {"path": str(path)}
+def user_samples(tmp_path_factory):
+    path = write_user_samples(tmp_path_factory.mktemp("user") / "samples.npz", 3 * SAMPLES, 20, 2, 10)
+    OPTIONS["file"] = {"path": str(path)}
 
 
 def task_of(name):
-    return load_task(name) | OWN.get(name, {})
+    return load_task(name) | OPTIONS.get(name, {})
 
 
 def drawn(name, data=None, samples=SAMPLES, seed=0, **options):
@@ -38,19 +38,19 @@ def drawn(name, data=None, samples=SAMPLES, seed=0, **options):
     return lookup.draw_of(task_of(name) | options)(background, labels, samples, data or shape_of(name))
 
 
-def behind(x, value):
-    """Return for each step whether the one before it has a value in the first feature."""
+def after(x, value):
+    """Return for each step whether the first feature of the step before it has a value."""
     return np.concatenate([np.zeros((len(x), 1), bool), x[:, :-1, 0] == value], axis=1)
 
 
-# What tells the label from the samples alone, written down apart from the generators.
+# How the label follows from the samples, written independently of the generators.
 PREDICTORS = {
     "planted_key": lambda x: x[:, 10, 0] > 0.5,
     "redundant_keys": lambda x: x[:, 5, 0] + x[:, 15, 1] > 1,
     "xor_keys": lambda x: x[:, 5, 0] * x[:, 15, 1] < 0,
-    "moving_key": lambda x: (x[:, :, 0] * behind(x, 5)).sum(axis=1) > 0.5,
+    "moving_key": lambda x: (x[:, :, 0] * after(x, 5)).sum(axis=1) > 0.5,
     "find_max": lambda x: x[:, :, 0].max(axis=1),
-    "add_two_after_delimiter": lambda x: (x[:, :, 0] * behind(x, 0)).sum(axis=1) / 2,
+    "add_two_after_delimiter": lambda x: (x[:, :, 0] * after(x, 0)).sum(axis=1) / 2,
     "dense_key": lambda x: x[:, 10, 0] > 0.5,
     "planted_in_series": lambda x: x[:, 10, 1] > 0.5,
     "file": lambda x: x[:, 10, 0] > 0.5,
@@ -66,7 +66,7 @@ def score(name, x, y):
 
 
 def permuted(x, mask, marked, rng):
-    """Give the marked steps, or the others, to another sample with the same mask."""
+    """Exchange the marked steps, or the others, between samples with the same mask."""
     mixed = x.copy()
     groups = np.unique(mask, axis=0, return_inverse=True)[1].ravel()
     for group in np.unique(groups):
@@ -81,20 +81,20 @@ def test_every_task_has_a_file_and_a_predictor():
 
 
 @pytest.mark.parametrize("name", PREDICTORS)
-def test_the_marked_steps_tell_the_label_and_the_others_do_not(name):
+def test_the_marked_steps_determine_the_label_and_the_others_do_not(name):
     x, y, mask = drawn(name)
     assert score(name, x, y) == 1
     rng = np.random.default_rng(1)
     chance = 0.5 if load_task(name)["kind"] == "classification" else 0.0
     assert score(name, permuted(x, mask, True, rng), y) < chance + 0.1
     others = permuted(x, mask, False, rng)
-    if name == "find_max":  # that no other step is larger is what the mask says
+    if name == "find_max":  # by its mask, no other step is larger
         others[:, :, 0] = np.minimum(others[:, :, 0], y[:, None])
     assert score(name, others, y) == 1
 
 
 @pytest.mark.parametrize("name", names_in("task"))
-def test_samples_are_as_they_should_be(name):
+def test_samples_are_reproducible_and_balanced(name):
     lookup.check_task(task_of(name), shape_of(name))
     x, y, mask = drawn(name)
     again = drawn(name)
@@ -111,14 +111,14 @@ def test_samples_are_as_they_should_be(name):
 
 
 @pytest.mark.parametrize("name", PREDICTORS)
-def test_unrelated_labels_leave_the_samples_as_they_are(name):
+def test_unrelated_labels_leave_the_samples_unchanged(name):
     background, labels = (np.random.default_rng(child) for child in np.random.SeedSequence(0).spawn(2))
     x, y, mask = lookup.unrelated(lookup.draw_of(task_of(name)))(background, labels, SAMPLES, shape_of(name))
-    own_x, own_y, own_mask = drawn(name)
-    np.testing.assert_array_equal(x, own_x)
-    np.testing.assert_array_equal(mask, own_mask)
-    assert abs(np.corrcoef(y, own_y)[0, 1]) < 5 / np.sqrt(SAMPLES)
-    assert y.mean() == pytest.approx(own_y.mean(), abs=0.05)
+    same_x, related, same_mask = drawn(name)
+    np.testing.assert_array_equal(x, same_x)
+    np.testing.assert_array_equal(mask, same_mask)
+    assert abs(np.corrcoef(y, related)[0, 1]) < 5 / np.sqrt(SAMPLES)
+    assert y.mean() == pytest.approx(related.mean(), abs=0.05)
 
 
 def test_the_key_in_one_feature_with_noise():
@@ -132,7 +132,7 @@ def test_the_key_in_one_feature_with_noise():
     assert abs(noise.mean()) < 5 * 0.25 / np.sqrt(SAMPLES)
 
 
-def test_a_single_key_of_two_tells_nothing_of_their_xor():
+def test_a_single_key_of_two_is_unrelated_to_their_xor():
     x, y, _ = drawn("xor_keys", key_steps=[3, 4])
     for step in (3, 4):
         assert set(np.unique(x[:, step])) == {-1, 1}
@@ -140,7 +140,7 @@ def test_a_single_key_of_two_tells_nothing_of_their_xor():
 
 
 @pytest.mark.parametrize("name", ["moving_key", "find_max", "add_two_after_delimiter"])
-def test_where_the_key_is_cannot_be_told_from_the_position(name):
+def test_the_key_of_a_moving_task_can_be_at_any_step(name):
     _, _, mask = drawn(name)
     share = mask.mean(axis=0)
     first = 0 if name == "find_max" else 1
@@ -160,7 +160,7 @@ def test_pairs_of_delimiter_and_number_do_not_overlap(steps):
         assert (mask.any(axis=0) == (np.arange(steps) > 0)).all()
 
 
-def test_as_wide_as_the_batch_of_chunks_the_largest_values_are_uniform():
+def test_the_labels_of_find_max_are_uniform():
     _, y, _ = drawn("find_max")
     deciles = np.histogram(y, bins=10, range=(0, 1))[0]
     assert np.abs(deciles - SAMPLES / 10).max() < 5 * np.sqrt(SAMPLES * 0.1 * 0.9)
@@ -197,7 +197,7 @@ def test_a_task_that_cannot_be_drawn_gets_one_sentence(name, options, data, sent
     assert "\n" not in str(caught.value)
 
 
-def test_files_hold_every_option_of_their_generators():
+def test_every_task_file_has_a_kind_and_a_generator():
     for name in names_in("task"):
         assert {"kind", "_target_"} <= load_task(name).keys()
         lookup.draw_of(task_of(name))

@@ -1,20 +1,15 @@
-"""What MLflow shows: one finished run for each result, filled in from the files, and none left running."""
+"""What MLflow shows: one finished run for each result, added from the files where it is missing."""
 
 import json
-import os
 import shutil
-import signal
-import sqlite3
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from pathlib import Path
 
 import pytest
 from services import serve, stored
 
-from pipeline.models import build  # noqa: F401 (models: before anything else starts TensorFlow)
+from pipeline.models import build  # noqa: F401 (starts TensorFlow, before anything else does)
 from pipeline.results.stage_files import read_training
 from pipeline.settings.schema import Tracking
 from pipeline.tracking import live_runs
@@ -31,6 +26,13 @@ def runs_of(project):
     client = MlflowClient(f"sqlite:///{project.root}/mlruns/mlflow.db")
     experiment = client.get_experiment_by_name("attention")
     return client, client.search_runs([experiment.experiment_id]) if experiment else []
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory):
+    """An empty store."""
+    folder = tmp_path_factory.mktemp("store")
+    return Tracking(f"sqlite:///{folder}/mlflow.db", str(folder), "attention")
 
 
 def identities(runs):
@@ -99,9 +101,9 @@ def test_the_logged_model_is_the_trained_one(project):
     assert signature.inputs.inputs[0].shape == (-1, 6, 2)
 
 
-def test_several_that_log_the_same_new_data_at_once_all_succeed(tmp_path):
-    """MLflow looks whether it knows a data set, and then adds it: of two at once, one is refused."""
-    tracker = Tracker(Tracking(f"sqlite:///{tmp_path}/mlflow.db", str(tmp_path), "attention"))
+def test_processes_that_log_the_same_new_data_at_once_all_succeed(settings):
+    """MLflow checks whether it has a data set and then adds it; of two processes at once, it refuses one."""
+    tracker = Tracker(settings)
     ready = threading.Barrier(8)
 
     def log(number):
@@ -118,12 +120,11 @@ def test_several_that_log_the_same_new_data_at_once_all_succeed(tmp_path):
     assert {run.inputs.dataset_inputs[0].dataset.digest for run in runs} == {"digest"}
 
 
-@pytest.mark.filterwarnings("ignore:.*Any type hint is inferred as AnyType")  # MLflow's, of classes of its own
-def test_another_result_of_the_same_values_gets_a_run_of_its_own(project, tmp_path):
-    """As after a change of the code: its seed trains without a live run, since there is a finished one."""
+@pytest.mark.filterwarnings("ignore:.*Any type hint is inferred as AnyType")  # MLflow's, about its classes
+def test_another_result_of_the_same_values_gets_another_run(project, settings):
+    """As after a change of the code. Its seed then trains without a live run, because there is a finished one."""
     folder = project.root / "models/after_shared"
     values, trained = json.loads((folder / "params.json").read_text("utf-8")), read_training(folder)[7]
-    settings = Tracking(f"sqlite:///{tmp_path}/mlflow.db", str(tmp_path), "attention")
     other = trained._replace(weights={path: array + 1 for path, array in trained.weights.items()})
     for result in (trained, trained, other, other):
         with live_runs.run_of(settings, values, 7) as run:
@@ -137,9 +138,17 @@ def test_another_result_of_the_same_values_gets_a_run_of_its_own(project, tmp_pa
 
 @pytest.fixture
 def study(project):
-    """The project without what was made by hand."""
+    """The project without results of stages run by hand."""
     shutil.rmtree(project.root / "outputs", ignore_errors=True)
     return project
+
+
+ADD_MISSING = """
+import sys
+from pipeline.settings.schema import Tracking
+from pipeline.tracking import sync
+print(sync.fill_from_files(Tracking(f"sqlite:///{sys.argv[1]}/mlflow.db", sys.argv[1] + "/artifacts", "attention")))
+"""
 
 
 def test_a_lost_store_is_filled_in_again_from_the_files_and_served(study):
@@ -154,14 +163,22 @@ def test_a_lost_store_is_filled_in_again_from_the_files_and_served(study):
         after = stored(project)
         assert after <= before
         assert sorted(run["kind"] for run in map(dict, after)) == ["comparison", *["seed"] * 8]
-        assert serve(project) == "0 runs added from the result files."
+        assert project.run("python", "-c", ADD_MISSING, str(project.root / "mlruns")).stdout == "0\n"
+        assert stored(project) == after
     finally:
         shutil.rmtree(project.root / "mlruns")
         kept.rename(project.root / "mlruns")
 
 
+@pytest.fixture(scope="module")
+def run(project):
+    """Run a stage in the project, all in one process."""
+    with project.one_process() as stage:
+        yield stage
+
+
 @pytest.mark.parametrize(
-    ("uri", "told"),
+    ("uri", "sentence"),
     [
         (
             "http://u:secret@127.0.0.1:1",
@@ -170,45 +187,7 @@ def test_a_lost_store_is_filled_in_again_from_the_files_and_served(study):
         ("mysql+pymysql://u:secret@127.0.0.1/x", "mysql+pymysql://u:***@127.0.0.1/x: that takes pymysql, which is not"),
     ],
 )
-def test_where_mlflow_cannot_log_is_told_without_the_password(project, uri, told):
-    error = project.stage("train", "+variant=after_unshared", f"tracking.uri='{uri}'", code=1).stderr
-    assert error.startswith(f"error: tracking.uri is {told}")
+def test_a_store_that_cannot_be_used_is_named_without_the_password(run, uri, sentence):
+    error = run("train", "+variant=after_unshared", f"tracking.uri='{uri}'", code=1).stderr
+    assert error.startswith(f"error: tracking.uri is {sentence}")
     assert error.count("\n") == 1
-
-
-@pytest.mark.parametrize(
-    ("number", "to_group", "workers"),
-    [(signal.SIGINT, True, 2), (signal.SIGTERM, False, 1), (signal.SIGKILL, True, 2)],
-)
-def test_training_that_is_ended_leaves_nothing_behind(fresh, number, to_group, workers):
-    fresh.stage("dataset")
-    words = ("python", "-m", "pipeline.train", "+variant=after_shared", "train.epochs=2000", f"workers={workers}")
-    with fresh.started(*words) as process:
-        deadline = time.monotonic() + 120
-        while not any_curve(fresh):
-            assert process.poll() is None, process.communicate()
-            assert time.monotonic() < deadline
-            time.sleep(0.5)
-        (os.killpg if to_group else os.kill)(process.pid, number)
-        _, error = process.communicate(timeout=60)
-    if number == signal.SIGKILL:  # nobody is left to say so, until the next stage looks
-        fresh.stage("train", "+variant=after_shared", "seeds=[0]")
-        assert {run.info.status for run in runs_of(fresh)[1]} == {"KILLED", "FINISHED"}
-    else:
-        assert process.returncode == 130, error
-        assert "error: interrupted" in error
-        assert "Traceback" not in error
-        assert {run.info.status for run in runs_of(fresh)[1]} == {"KILLED"}
-        assert not list(fresh.root.rglob("*.part"))
-
-
-def any_curve(project):
-    """Tell whether some run has a point of its training curve, while training goes on.
-
-    MLflow's own client would take part in making the database, and get in the way of the process that makes it.
-    """
-    try:
-        with closing(sqlite3.connect(f"file:{project.root}/mlruns/mlflow.db?mode=ro", uri=True)) as store:
-            return bool(store.execute("SELECT count(*) FROM metrics").fetchone()[0])
-    except sqlite3.OperationalError:
-        return False

@@ -1,12 +1,13 @@
-"""Every kind of attention on every task, and what a layer of one's own must give back."""
+"""Every kind of attention on every task, and what a user's layer must return."""
 
 import dataclasses
+import json
 import sqlite3
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import write_own_samples
+from conftest import write_user_samples
 
 from pipeline.measures import read_model
 from pipeline.models import build, fit
@@ -38,25 +39,26 @@ def split(folder, config):
 
 
 def go_through(config, folder):
-    """Train and analyze one seed."""
+    """Train and analyze one seed, and return its attention weights by feature or head, too."""
     samples = split(folder, config)
     trained = fit.train_seed(config, 0, samples, samples, lambda points: None)
-    return trained, read_model.analyze_seed(config, samples, 0, trained)
+    analyzed = read_model.analyze_seed(config, samples, 0, trained)
+    return trained, analyzed, read_model.attention(config, trained.weights, samples.rows("x"))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("variant", names_in("variant"))
 def test_every_variant_goes_through_every_task(variant, tmp_path):
-    own = write_own_samples(tmp_path / "own.npz", 96, 6, 1, 3)
-    SMALL["file"] = {"path": str(own)}
-    for task in names_in("task"):
-        config = study(variant, task, dataclasses.replace(DATA, input_dim=1))  # one shape, so that it compiles once
-        trained, (attention, heads, attended, explained) = go_through(config, tmp_path / task)
+    SMALL["file"] = {"path": str(write_user_samples(tmp_path / "samples.npz", 96, 6, 1, 3))}
+    for task in sorted(names_in("task"), key=lambda name: load_task(name)["kind"]):
+        # The model is compiled once for each kind of task, because all samples have the same shape.
+        config = study(variant, task, dataclasses.replace(DATA, input_dim=1))
+        trained, (attention, attended, explained), heads = go_through(config, tmp_path / task)
         assert np.isfinite([trained.loss, trained.score]).all()
         assert attention.shape == (96, 6)
         np.testing.assert_allclose(attention.sum(axis=1), 1, rtol=1e-5)
-        np.testing.assert_allclose(heads.mean(axis=1), attended.vector, rtol=1e-5)
-        assert heads.shape[1] == 4 or variant != "multi_head"
+        np.testing.assert_allclose(heads.mean(axis=(0, 2)), attended.vector, rtol=1e-5)
+        assert heads.shape[2] == 4 or variant != "multi_head"
         moved = {name for name in attended.measures if name.startswith("permuted")}
         score = "r2" if config.regression else "accuracy"
         assert moved == ({"permuted_change", f"permuted_{score}"} if variant in MULTIPLIES else set())
@@ -66,16 +68,16 @@ def test_every_variant_goes_through_every_task(variant, tmp_path):
 
 @pytest.mark.parametrize("cell", ["gru", "bidirectional"])
 @pytest.mark.parametrize("variant", ["before_shared", "after_unshared"])
-def test_other_cells_are_used_and_learn(variant, cell, tmp_path):
+def test_other_cells_are_built_and_learn(variant, cell, tmp_path):
     config = study(variant, cell=cell)
     built = build.build(config.data, config.model, config.variant, np.random.SeedSequence(0))
     assert cell in [layer.name for layer in built.classifier.layers]
     config = dataclasses.replace(config, train=Train(60, 16, 0.02, 8, 2))
-    trained, _ = go_through(config, tmp_path / "data")
+    trained, *_ = go_through(config, tmp_path / "data")
     assert trained.score > 0.9
 
 
-def test_both_directions_start_from_weights_of_their_own():
+def test_both_directions_start_from_different_weights():
     built = build.build(DATA, Model(4, "bidirectional"), load_variant("none"), np.random.SeedSequence(0))
     forward, backward = (
         [w for path, w in build.get_weights(built.classifier).items() if name in path and "bias" not in path]
@@ -86,7 +88,7 @@ def test_both_directions_start_from_weights_of_their_own():
 
 
 @pytest.mark.parametrize("variant", ["luong", "bahdanau", "multi_head"])
-def test_a_seed_gives_the_same_weights_to_layers_that_draw_by_themselves(variant):
+def test_a_seed_determines_the_weights_of_layers_that_draw_their_own(variant):
     def weights(seed):
         built = build.build(DATA, Model(4, "lstm"), load_variant(variant), np.random.SeedSequence(seed))
         return build.get_weights(built.classifier)
@@ -98,19 +100,17 @@ def test_a_seed_gives_the_same_weights_to_layers_that_draw_by_themselves(variant
 
 
 def test_luongs_weights_by_hand():
-    import keras
-
     from pipeline.models.attention_layers import LuongAttention
 
     layer = LuongAttention(units=1)
     states = np.array([[[1.0, 0.0], [0.0, 2.0], [1.0, 1.0]]], "float32")
     layer(states)
     layer.keys.kernel.assign([[1.0, 0.0], [0.0, 2.0]])  # keys: (1, 0), (0, 4), (1, 2)
+    layer.combine.kernel.assign(kernel := [[0.5], [-1.0], [0.25], [1.0]])
     output, weights = layer(states, return_attention_scores=True)
     scores = np.exp([1.0, 4.0, 3.0])  # times the query, (1, 1)
     np.testing.assert_allclose(np.asarray(weights)[0], scores / scores.sum(), rtol=1e-6)
     context = (scores / scores.sum()) @ states[0]
-    kernel = keras.ops.convert_to_numpy(layer.combine.kernel)
     np.testing.assert_allclose(np.asarray(output)[0], np.tanh(np.concatenate([context, [1, 1]]) @ kernel), rtol=1e-5)
 
 
@@ -125,7 +125,7 @@ def test_weights_of_several_heads_are_by_head():
 
 
 class Wrong:
-    """Makes layers that give back what they should not."""
+    """Builds layers that return what they must not."""
 
     def __new__(cls, fault, name):
         import keras
@@ -166,7 +166,7 @@ class Wrong:
         ("no layer", "gives a object: it must be a Keras layer."),
     ],
 )
-def test_a_layer_that_gives_back_something_else_is_refused_before_training(fault, sentence, tmp_path):
+def test_a_layer_that_returns_something_else_is_refused_before_training(fault, sentence, tmp_path):
     attention = {"_target_": f"{__name__}.Wrong", "fault": fault}
     config = dataclasses.replace(study("none"), variant=Variant("before", name="variant_of_mine", attention=attention))
     samples = split(tmp_path / "data", config)
@@ -176,10 +176,19 @@ def test_a_layer_that_gives_back_something_else_is_refused_before_training(fault
     assert "\n" not in str(caught.value)
 
 
-def test_arguments_that_a_layer_does_not_take_are_named():
+def test_unknown_arguments_of_a_layer_are_named():
     attention = {"_target_": "pipeline.attention.LuongAttention", "unitz": 3}
     with pytest.raises(UserError, match=r"LuongAttention cannot be created with \{'unitz': 3\}"):
         build.attention_layer(Variant("after", name="mine", attention=attention), 0)
+
+
+def run_study(run, variant):
+    """Run the stages of a study of one variant, which are those that DVC would run."""
+    stages = {"dataset": [], f"train@{variant}": [f"+variant={variant}"], f"analyze@{variant}": [f"+variant={variant}"]}
+    stages |= {"controls": [], "compare": []}
+    assert json.loads(run("dvc", "status", "--json").stdout).keys() == stages.keys()
+    for name, words in stages.items():
+        run(name.partition("@")[0], *words)
 
 
 FIGURES = ["attention.png", "explanations.png", "learning.png"]
@@ -192,15 +201,16 @@ def test_the_page_on_your_own_attention(fresh):
     assert len([line for line in python.splitlines() if line]) < 20
     (fresh.root / "my_attention.py").write_text(python, encoding="utf-8")
     (fresh.root / "conf/variant/mine.yaml").write_text(variant, encoding="utf-8")
-    error = fresh.stage("train", "+variant=mine", code=1).stderr
-    assert "variant.attention._target_ is my_attention.ScoredSum: it must be a function or class of pipeline" in error
-    config = fresh.root / "conf/config.yaml"
-    text = config.read_text(encoding="utf-8")
-    config.write_text(text.replace("  - pipeline\n  - keras\n", packages.split("\n", 1)[1] + "\n"), encoding="utf-8")
-    fresh.change({"variants": ["mine"]})
     fresh.run("git", "init", "-q")
-    assert set(fresh.repro()) == {"dataset", "train@mine", "analyze@mine", "controls", "compare"}
-    assert {run["variant"] for run in read_rows(fresh.root / "comparison/runs.csv")} == {"mine"}
+    with fresh.one_process() as run:
+        error = run("train", "+variant=mine", code=1).stderr
+        assert "variant.attention._target_ is my_attention.ScoredSum: it must be a function or class of pipe" in error
+        config, allowed = fresh.root / "conf/config.yaml", packages.split("\n", 1)[1] + "\n"
+        text = config.read_text(encoding="utf-8").replace("  - pipeline\n  - keras\n", allowed)
+        config.write_text(text, encoding="utf-8")
+        fresh.change({"variants": ["mine"]})
+        run_study(run, "mine")
+    assert {row["variant"] for row in read_rows(fresh.root / "comparison/runs.csv")} == {"mine"}
     assert sorted(path.name for path in (fresh.root / "comparison/figures").iterdir()) == FIGURES
     report = (fresh.root / "comparison/report.md").read_text(encoding="utf-8")
     assert "takes variants of all four combinations" in report
@@ -217,10 +227,11 @@ def test_the_page_on_your_own_attention(fresh):
 def test_a_study_of_a_regression(fresh):
     fresh.change({"task": {"name": "find_max"}, "variants": ["after_unshared"], "train": {"epochs": 4}})
     fresh.run("git", "init", "-q")
-    fresh.repro()
-    runs = read_rows(fresh.root / "comparison/runs.csv")
-    assert len(runs) == 2
-    assert all(run["r2"] <= 1 and "accuracy" not in run and "key_mass_y0" not in run for run in runs)
+    with fresh.one_process() as run:
+        run_study(run, "after_unshared")
+    rows = read_rows(fresh.root / "comparison/runs.csv")
+    assert len(rows) == 2
+    assert all(row["r2"] <= 1 and "accuracy" not in row and "key_mass_y0" not in row for row in rows)
     report = (fresh.root / "comparison/report.md").read_text(encoding="utf-8")
     for words in ("task `find_max`", "held-out R²", "R² lies between", "*Not learned*: held-out R² below 0.95"):
         assert words in report
@@ -230,9 +241,10 @@ def test_a_study_of_a_regression(fresh):
 
 
 @pytest.mark.slow
-def test_by_hand_another_task_leaves_the_study_alone(fresh):
+def test_another_task_by_hand_leaves_the_study_alone(fresh):
     words = ("task=xor_keys", "task.key_steps=[1,4]")
-    fresh.stage("dataset", *words)
-    assert not (fresh.root / "data").exists()
-    for stage in ("train", "analyze"):
-        assert "Results are in outputs/" in fresh.stage(stage, "+variant=none", *words).stdout
+    with fresh.one_process() as run:
+        run("dataset", *words)
+        assert not (fresh.root / "data").exists()
+        for stage in ("train", "analyze"):
+            assert "Results are in outputs/" in run(stage, "+variant=none", *words).stdout

@@ -1,4 +1,4 @@
-"""The measures on cases worked out by hand, and what must hold for any attention."""
+"""Measures of attention, on cases worked out by hand, and properties that hold for any attention."""
 
 import numpy as np
 import pytest
@@ -43,7 +43,7 @@ def test_input_dependence_by_hand():
     np.testing.assert_allclose(attention_measures.input_dependence(attention, attention > 0), [expected] * 2)
 
 
-def test_without_a_key_only_what_needs_none_is_a_number():
+def test_without_a_key_only_measures_that_need_none_are_numbers():
     measured = {name: measure(ATTENTION, np.zeros_like(MASK)) for name, measure in attention_measures.MEASURES.items()}
     numbers = {name for name, values in measured.items() if np.isfinite(values).all()}
     assert numbers == {"entropy", "input_dependence"}
@@ -59,28 +59,28 @@ def test_summary_splits_key_mass_by_label():
 
 
 def test_kendall_tau_by_hand():
-    # Of six pairs of steps: all agree; all are turned round; one of the second tie, five agree.
+    # Of six pairs of steps: all agree; all disagree; one ties in b and five agree; all tie in a.
     a = np.array([[1, 2, 3, 4], [1, 2, 3, 4], [1, 2, 3, 4], [1, 1, 1, 1]], float)
     b = np.array([[5, 6, 7, 8], [4, 3, 2, 1], [1, 2, 2, 4], [1, 2, 3, 4]], float)
     np.testing.assert_allclose(attention_measures.kendall_tau(a, b), [1, -1, 5 / np.sqrt(6 * 5), np.nan])
     agreement = attention_measures.agreement(a, b, np.array([0.0, 1.0, 1.0, 1.0]))
     assert agreement["kendall_tau_y0"] == 1
-    assert agreement["kendall_tau_y1"] == pytest.approx((-1 + 5 / np.sqrt(30)) / 2)  # one without a value is left out
+    assert agreement["kendall_tau_y1"] == pytest.approx((-1 + 5 / np.sqrt(30)) / 2)  # the one that is NaN is left out
     assert agreement["kendall_tau"] == pytest.approx(5 / np.sqrt(30) / 3)
 
 
-few = st.integers(0, 3)  # so that many tie
+few = st.integers(0, 3)  # with many ties
 
 
 @given(st.lists(st.tuples(few, few), min_size=2, max_size=12))
-def test_kendall_tau_is_that_of_scipy(pairs):
+def test_kendall_tau_equals_scipys(pairs):
     a, b = np.array(pairs, float).T
     expected = kendalltau(a, b).statistic
     np.testing.assert_allclose(attention_measures.kendall_tau(a[None], b[None])[0], expected, atol=1e-12)
 
 
 @given(st.lists(st.tuples(few, st.booleans()), min_size=2, max_size=12))
-def test_average_precision_is_that_of_scikit_learn(pairs):
+def test_average_precision_equals_scikit_learns(pairs):
     weights, mask = np.array([w for w, _ in pairs], float), np.array([m for _, m in pairs])
     expected = average_precision_score(mask, weights) if mask.any() else np.nan
     np.testing.assert_allclose(attention_measures.average_precision(weights[None], mask[None])[0], expected, atol=1e-12)
@@ -108,7 +108,7 @@ def test_uniform_and_one_hot_attention(mask):
 
 
 @given(masks, st.integers(0, 2**32 - 1))
-def test_bounds_and_order_of_samples(mask, seed):
+def test_bounds_hold_and_the_order_of_samples_is_irrelevant(mask, seed):
     rng = np.random.default_rng(seed)
     attention = rng.dirichlet(np.ones(mask.shape[1]), len(mask))
     order = rng.permutation(len(mask))
@@ -121,7 +121,7 @@ def test_bounds_and_order_of_samples(mask, seed):
 
 
 @given(masks, st.integers(0, 2**32 - 1), st.integers(2, 4))
-def test_more_of_the_same_samples_change_no_measure(mask, seed, times):
+def test_repeated_samples_change_no_measure(mask, seed, times):
     rng = np.random.default_rng(seed)
     attention, y = rng.dirichlet(np.ones(mask.shape[1]), len(mask)), rng.integers(0, 2, len(mask))
     once = attention_measures.summarize(attention, mask, y)

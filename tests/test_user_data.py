@@ -1,4 +1,4 @@
-"""Samples of the user's own: what a file holds is what is trained on, and a bad file gets one sentence."""
+"""Samples and series from a user's file: they are used as they are, and a bad file gets one sentence."""
 
 import dataclasses
 import json
@@ -37,10 +37,10 @@ def task(path, name="file", **options):
 
 
 def saved(folder, **changes):
-    """Write the samples with some arrays changed, or left out (None)."""
+    """Write a file of the samples, with some arrays changed, or left out (None)."""
     kept = {name: array for name, array in (arrays() | changes).items() if array is not None}
-    np.savez(folder / "own.npz", **kept)
-    return folder / "own.npz"
+    np.savez(folder / "mine.npz", **kept)
+    return folder / "mine.npz"
 
 
 def as_parquet(path, columns):
@@ -51,8 +51,8 @@ def as_parquet(path, columns):
     return path
 
 
-def test_each_sample_is_dealt_to_one_split_as_it_is(tmp_path):
-    own, draw = arrays(), lookup.draw_of(task(saved(tmp_path)))
+def test_each_sample_is_unchanged_in_one_split(tmp_path):
+    given, draw = arrays(), lookup.draw_of(task(saved(tmp_path)))
     numbers = []
     for name, places, stream in (
         ("train", range(60), 1),
@@ -64,9 +64,9 @@ def test_each_sample_is_dealt_to_one_split_as_it_is(tmp_path):
         x, y, mask = (np.load(tmp_path / name / f"{part}.npy") for part in ("x", "y", "mask"))
         at = x[:, 0, 0].astype(int)
         numbers += at.tolist()
-        np.testing.assert_array_equal(x, own["x"][at].astype(np.float32))
-        np.testing.assert_array_equal(y, own["y"][at])
-        np.testing.assert_array_equal(mask, own["mask"][at])
+        np.testing.assert_array_equal(x, given["x"][at].astype(np.float32))
+        np.testing.assert_array_equal(y, given["y"][at])
+        np.testing.assert_array_equal(mask, given["mask"][at])
     assert sorted(numbers) == list(range(100))
     assert numbers != list(range(100))
     again, _, _ = draw(None, None, 100, DATA)
@@ -76,9 +76,8 @@ def test_each_sample_is_dealt_to_one_split_as_it_is(tmp_path):
 
 
 def test_unrelated_labels_are_those_of_other_samples(tmp_path):
-    own = arrays() | {"y": np.arange(100)}  # so that a label tells whose it is
-    np.savez(tmp_path / "own.npz", **own)
-    draw = lookup.unrelated(lookup.draw_of(task(tmp_path / "own.npz", kind="regression")))
+    np.savez(tmp_path / "mine.npz", **arrays() | {"y": np.arange(100)})  # each label is the number of its sample
+    draw = lookup.unrelated(lookup.draw_of(task(tmp_path / "mine.npz", kind="regression")))
     x, y, _ = (
         np.concatenate(parts)
         for parts in zip(draw(default_rng(0), None, 60, DATA), draw(default_rng(0), None, 20, DATA, 60), strict=True)
@@ -87,10 +86,10 @@ def test_unrelated_labels_are_those_of_other_samples(tmp_path):
     assert len({*zip(x[:, 0, 0], y, strict=True)}) == 80
 
 
-def test_parquet_holds_the_same(tmp_path):
+def test_parquet_gives_the_same_samples(tmp_path):
     found = [
         lookup.draw_of(task(path))(None, None, 100, DATA)
-        for path in (saved(tmp_path), as_parquet(tmp_path / "own.parquet", arrays()))
+        for path in (saved(tmp_path), as_parquet(tmp_path / "mine.parquet", arrays()))
     ]
     for one, other in zip(*found, strict=True):
         np.testing.assert_array_equal(one, other)
@@ -138,12 +137,12 @@ def test_a_bad_file_gets_one_sentence(tmp_path, sentence):
     ("name", "content", "sentence"),
     [
         ("none.npz", None, "none.npz: No such file or directory."),
-        ("own.csv", b"1,2", "it must be a file that ends in .npz or .parquet."),
+        ("mine.csv", b"1,2", "it must be a file that ends in .npz or .parquet."),
         ("cut.npz", b"PK\x03\x04", "it cannot be read"),
         ("cut.parquet", b"PAR1", "it cannot be read"),
     ],
 )
-def test_a_file_that_is_none(tmp_path, name, content, sentence):
+def test_a_file_that_cannot_be_read(tmp_path, name, content, sentence):
     if content:
         (tmp_path / name).write_bytes(content)
     for kind in ("file", "planted_in_series"):
@@ -155,27 +154,27 @@ def test_a_file_that_is_none(tmp_path, name, content, sentence):
 
 def test_parquet_with_lists_of_different_lengths(tmp_path):
     ragged = pa.table({"x": [[[1.0, 2.0]], [[1.0, 2.0], [3.0, 4.0]]], "y": [0, 1]})
-    parquet.write_table(ragged, tmp_path / "own.parquet")
+    parquet.write_table(ragged, tmp_path / "mine.parquet")
     with pytest.raises(UserError, match="its lists are of different lengths"):
-        lookup.check_task(task(tmp_path / "own.parquet"), DATA)
+        lookup.check_task(task(tmp_path / "mine.parquet"), DATA)
 
 
-def test_more_samples_than_there_are(tmp_path):
+def test_more_samples_than_the_file_has(tmp_path):
     lookup.check_task(task(saved(tmp_path)), DATA, 100)
     with pytest.raises(UserError, match=r"it has 100 samples, not 101; data.samples and probe.samples together"):
         lookup.check_task(task(saved(tmp_path)), DATA, 101)
 
 
-def test_the_key_is_planted_in_stretches_of_a_series(tmp_path):
+def test_the_key_is_planted_in_windows_of_a_series(tmp_path):
     series = np.stack([np.arange(50.0), np.arange(50.0) ** 2], axis=1)
-    np.savez(tmp_path / "own.npz", series=series)
-    as_parquet(tmp_path / "own.parquet", {"a": series[:, 0], "b": series[:, 1]})
+    np.savez(tmp_path / "mine.npz", series=series)
+    as_parquet(tmp_path / "mine.parquet", {"a": series[:, 0], "b": series[:, 1]})
     scaled = (series - series.mean(axis=0)) / series.std(axis=0)
-    for path in (tmp_path / "own.npz", tmp_path / "own.parquet"):
+    for path in (tmp_path / "mine.npz", tmp_path / "mine.parquet"):
         draw = lookup.draw_of(task(path, "planted_in_series"))
         x, y, mask = draw(default_rng(1), default_rng(2), 400, DATA)
         starts = np.abs(scaled[:, 0] - x[:, :1, 0]).argmin(axis=1)
-        assert {*starts} == set(range(45))  # all stretches of 6 steps
+        assert {*starts} == set(range(45))  # all windows of 6 steps
         expected = scaled[starts[:, None] + np.arange(6)]
         expected[:, 3] = y[:, None]
         np.testing.assert_allclose(x, expected, atol=1e-5)
@@ -203,29 +202,34 @@ def test_the_series_that_a_package_ships():
     ],
 )
 def test_a_series_that_does_not_fit(tmp_path, series, sentence):
-    np.savez(tmp_path / "own.npz", series=series)
+    np.savez(tmp_path / "mine.npz", series=series)
     with pytest.raises(UserError) as caught:
-        lookup.check_task(task(tmp_path / "own.npz", "planted_in_series"), DATA)
+        lookup.check_task(task(tmp_path / "mine.npz", "planted_in_series"), DATA)
     assert sentence in str(caught.value)
 
 
 @pytest.mark.slow
 def test_a_study_of_a_file_without_a_mask(fresh):
     values = arrays(600)
-    np.savez(fresh.root / "own.npz", x=values["x"] / 300 - 1, y=values["y"])
+    np.savez(fresh.root / "mine.npz", x=values["x"] / 300 - 1, y=values["y"])
     fresh.change(
         {
-            "task": {"name": "file", "path": "own.npz"},
+            "task": {"name": "file", "path": "mine.npz"},
             "variants": ["before_unshared", "after_unshared"],
             "data": {"samples": 500},
             "controls": {"null_key_samples": 400, "seeds": [0]},
             "train": {"epochs": 10},
         }
     )
-    fresh.stage("sweep", "+variant=before_unshared,after_unshared")  # the first three stages
-    assert (fresh.root / "attention/after_unshared").is_dir()
-    for stage in ("controls", "compare"):
-        fresh.stage(stage)
+    with fresh.one_process() as run:
+        run("sweep", "+variant=before_unshared,after_unshared")  # the first three stages
+        assert (fresh.root / "attention/after_unshared").is_dir()
+        for stage in ("controls", "compare"):
+            run(stage)
+        assert "unjudged" in run("show").stdout
+        np.savez(fresh.root / "mine.npz", x=values["x"] / 300 - 1, y=1 - values["y"])
+        error = run("train", "+variant=after_unshared", code=1).stderr
+        assert "was made with other values (task._content_" in error
     rows = read_rows(fresh.root / "comparison/runs.csv")
     assert {row["verdict"] for row in rows} <= {"unjudged", "diffuse", "not learned"}
     assert all(np.isnan(row["key_mass"]) and row["entropy"] <= 1 for row in rows)
@@ -233,8 +237,3 @@ def test_a_study_of_a_file_without_a_mask(fresh):
     assert "No mask tells where their attention should peak." in report
     assert not re.search(r"\bnan\b", report)
     json.loads((fresh.root / "comparison/metrics.json").read_text(encoding="utf-8"), parse_constant=pytest.fail)
-    assert "unjudged" in fresh.stage("show").stdout
-    np.savez(fresh.root / "own.npz", x=values["x"] / 300 - 1, y=1 - values["y"])
-    assert (
-        "was made with other values (task._content_" in fresh.stage("train", "+variant=after_unshared", code=1).stderr
-    )

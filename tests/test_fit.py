@@ -1,4 +1,4 @@
-"""Batches, models and training, on a few samples."""
+"""Batches, models and training, on a few samples: from the order of the samples to a trained seed."""
 
 import dataclasses
 
@@ -23,14 +23,14 @@ def split(tmp_path):
     return Split(tmp_path, 480)
 
 
-def study(placement="after", sharing="unshared", epochs=2, uniform=False):
+def study(placement="after", sharing="unshared", uniform=False):
     variant = Variant(placement, sharing, uniform, f"{placement}_{sharing}")
-    settings = {"model": Model(4, "lstm"), "train": Train(epochs, 16, 0.02, 4, 64), "probe": Probe(10)}
+    settings = {"model": Model(4, "lstm"), "train": Train(5, 16, 0.02, 4, 64), "probe": Probe(10)}
     return dataclasses.replace(params(), data=DATA, variant=variant, **settings)
 
 
 def identities(drawn):
-    """Tell samples by their first number."""
+    """Return the first number of each sample, which identifies it."""
     return [x[:, :, 0, 0].ravel() for x, _ in drawn]
 
 
@@ -41,9 +41,9 @@ def test_each_epoch_has_every_sample_of_its_full_batches_once(split, size, monke
     assert all(x.shape[1:] == (size, 5, 2) and y.shape[1:] == (size, 1) for x, y in drawn)
     expected = batches.batches_per_epoch(480, size)
     assert sum(len(x) for x, _ in drawn) == 3 * expected
-    seen, counts = np.unique(np.concatenate(identities(drawn)), return_counts=True)
+    found, counts = np.unique(np.concatenate(identities(drawn)), return_counts=True)
     assert counts.max() == 3
-    assert np.isin(seen, split.rows("x")[:, 0, 0]).all()
+    assert np.isin(found, split.rows("x")[:, 0, 0]).all()
 
 
 def test_labels_stay_with_their_samples(split):
@@ -51,7 +51,7 @@ def test_labels_stay_with_their_samples(split):
         np.testing.assert_array_equal(x[:, :, 2, 1], y[:, :, 0])
 
 
-def test_the_generator_decides_the_order(split):
+def test_the_order_comes_from_the_generator(split):
     def order(seed):
         return np.concatenate(
             identities(batches.shuffled_batches(split, Train(1, 16, 0.1, 1, 1), np.random.default_rng(seed)))
@@ -70,7 +70,7 @@ def test_the_generator_decides_the_order(split):
         ("after", ["sequence", "lstm", "attention", "flatten", "output"]),
     ],
 )
-def test_layers_stand_in_the_articles_order(placement, layers, sharing):
+def test_layers_are_in_the_articles_order(placement, layers, sharing):
     variant = Variant(placement, sharing, name="a")
     built = build.build(Data(10, 0.1, 20, 2, 10, "zero_one", 0), Model(32, "lstm"), variant, np.random.SeedSequence(0))
     assert [layer.name for layer in built.classifier.layers] == layers
@@ -98,32 +98,13 @@ def test_initial_weights_come_from_the_seed_alone():
         np.testing.assert_array_equal(first[path], weights(1, "before")[path])
 
 
-def test_a_seed_does_not_depend_on_those_before_it(split):
-    alone = fit.train_seed(study(), 5, split, split, lambda points: None)
-    fit.train_seed(study(), 6, split, split, lambda points: None)
-    again = fit.train_seed(study(), 5, split, split, lambda points: None)
-    assert alone.weights_hash() == again.weights_hash()
-    assert alone.curve == again.curve
-    assert (alone.loss, alone.score) == (again.loss, again.score)
-
-
-def test_the_curve_covers_training_and_is_handed_over_on_the_way(split):
-    parts = []
-    result = fit.train_seed(study(epochs=5), 0, split, split, lambda points: parts.append(list(points)))
-    assert [point for part in parts for point in part] == result.curve
-    assert len(parts) > 5
-    assert [batch for batch, _, _ in result.curve] == [*range(4, 150, 4), 150]  # 5 epochs of 30 batches
-    assert result.curve[-1][1] < result.curve[0][1]
-    assert result.score > 0.9
-
-
 def test_evaluation_by_hand(split):
     y = split.rows("y")
-    sure = held_out_score.classification(lambda x: np.where(x[:, 2, :1] > 0.5, 0.8, 0.2), split)
-    assert sure == pytest.approx((-np.log(0.8), 1.0))
-    always = held_out_score.classification(lambda x: np.full((len(x), 1), 0.75), split)
+    confident = held_out_score.classification(lambda x: np.where(x[:, 2, :1] > 0.5, 0.8, 0.2), split)
+    assert confident == pytest.approx((-np.log(0.8), 1.0))
+    constant = held_out_score.classification(lambda x: np.full((len(x), 1), 0.75), split)
     ones = y.mean()
-    assert always == pytest.approx((-ones * np.log(0.75) - (1 - ones) * np.log(0.25), ones))
+    assert constant == pytest.approx((-ones * np.log(0.75) - (1 - ones) * np.log(0.25), ones))
 
 
 @pytest.mark.parametrize(("log_every", "sizes"), [(4, [4] * 7 + [2]), (7, [5, 2] * 4 + [2]), (100, [5] * 6)])
@@ -150,7 +131,7 @@ def test_training_steps_are_those_of_keras(split):
     optimizer = keras.optimizers.Adam(0.02)
     optimizer.build(ours.trainable_variables)
     loss, accuracy = compiled_training.training_steps(ours, optimizer)(x, y, 5)
-    theirs.compile(keras.optimizers.Adam(0.02), "binary_crossentropy")
+    theirs.compile(keras.optimizers.Adam(0.02), "binary_crossentropy", run_eagerly=True)
     losses, rights = [], []
     for features, labels in zip(x[:5], y[:5], strict=True):
         p = np.asarray(theirs(features))
@@ -160,6 +141,37 @@ def test_training_steps_are_those_of_keras(split):
     assert (loss, accuracy) == pytest.approx((sum(losses), sum(rights)), abs=1e-5)
     for path, array in build.get_weights(theirs).items():
         np.testing.assert_allclose(build.get_weights(ours)[path], array, atol=1e-5)
+
+
+def test_a_seed_does_not_depend_on_those_before_it(split):
+    alone = fit.train_seed(study(), 5, split, split, lambda points: None)
+    fit.train_seed(study(), 6, split, split, lambda points: None)
+    again = fit.train_seed(study(), 5, split, split, lambda points: None)
+    assert alone.weights_hash() == again.weights_hash()
+    assert alone.curve == again.curve
+    assert (alone.loss, alone.score) == (again.loss, again.score)
+
+
+def test_the_curve_covers_training_and_is_reported_during_it(split):
+    parts = []
+    result = fit.train_seed(study(), 0, split, split, lambda points: parts.append(list(points)))
+    assert [point for part in parts for point in part] == result.curve
+    assert len(parts) > 5
+    assert [batch for batch, _, _ in result.curve] == [*range(4, 150, 4), 150]  # 5 epochs of 30 batches
+    assert result.curve[-1][1] < result.curve[0][1]
+    assert result.score > 0.9
+
+
+def test_snapshots_go_from_the_initial_to_the_trained_weights(split):
+    result = fit.train_seed(study(), 3, split, split, lambda points: None)
+    batches, kept = result.snapshots
+    assert list(batches) == [0, *range(4, 150, 4), 150]
+    initial = build.build(DATA, Model(4, "lstm"), study().variant, np.random.SeedSequence(3).spawn(2)[0])
+    assert kept.keys() == build.get_weights(initial.attention).keys()
+    for path, array in build.get_weights(initial.attention).items():
+        np.testing.assert_array_equal(result.snapshots.at(0)[path], array)
+        np.testing.assert_array_equal(result.snapshots.at(-1)[path], result.weights[path])
+        assert (kept[path][1] != kept[path][0]).any()
 
 
 def test_a_process_compiles_a_variant_once_for_all_seeds(split, monkeypatch):
@@ -173,18 +185,6 @@ def test_a_process_compiles_a_variant_once_for_all_seeds(split, monkeypatch):
     fit.train_seed(study(), 2, split, split, lambda points: None)
     fit._compiled.cache_clear()
     assert len(traced) == once > 0
-
-
-def test_snapshots_go_from_the_initial_to_the_trained_weights(split):
-    result = fit.train_seed(study(), 3, split, split, lambda points: None)
-    batches, kept = result.snapshots
-    assert list(batches) == [0, *range(4, 60, 4), 60]
-    initial = build.build(DATA, Model(4, "lstm"), study().variant, np.random.SeedSequence(3).spawn(2)[0])
-    assert kept.keys() == build.get_weights(initial.attention).keys()
-    for path, array in build.get_weights(initial.attention).items():
-        np.testing.assert_array_equal(result.snapshots.at(0)[path], array)
-        np.testing.assert_array_equal(result.snapshots.at(-1)[path], result.weights[path])
-        assert (kept[path][1] != kept[path][0]).any()
 
 
 @pytest.mark.parametrize(
@@ -207,7 +207,7 @@ def test_uniform_attention_stays_uniform_while_the_rest_learns(split, placement)
 
 
 @pytest.mark.parametrize("placement", ["before", "after"])
-def test_the_parts_of_a_model_make_up_the_whole(split, placement):
+def test_the_parts_of_a_model_compose_it(split, placement):
     variant = Variant(placement, "unshared", name="a")
     parts = functions.functions(DATA, Model(4, "lstm"), variant)
     x = split.rows("x", 0, 7)

@@ -1,4 +1,4 @@
-"""Worker processes, and how packages are imported in them."""
+"""Worker processes, and how TensorFlow is imported in them."""
 
 import gc
 import os
@@ -6,17 +6,20 @@ import sys
 import time
 
 import pytest
+from joblib.externals.loky import process_executor
 
 from pipeline.execution import start_tensorflow, worker_pool
 
 
 @pytest.mark.slow
-def test_workers_stay_however_much_memory_they_keep():
-    """joblib replaces a worker that has grown, and what it had imported and compiled is made anew."""
+@pytest.mark.filterwarnings("default:A worker stopped")  # as an error, it would make the pool hang instead of fail
+def test_workers_are_not_replaced_when_their_memory_grows():
+    """By default loky replaces a worker that has grown by 300 MB; the new one has to import and compile again."""
 
     def keep_memory(number):
+        process_executor._MEMORY_LEAK_CHECK_DELAY = 0  # seconds between checks: else 1
         os.kept = [*getattr(os, "kept", []), b"x" * 400 * 2**20]
-        time.sleep(1.2)  # joblib looks once a second
+        time.sleep(0.3)  # so that both workers get tasks
         return os.getpid()
 
     tasks = {number: (number,) for number in range(6)}
@@ -26,8 +29,8 @@ def test_workers_stay_however_much_memory_they_keep():
     assert os.getpid() not in processes.values()
 
 
-def test_matrices_are_multiplied_by_no_kernel_that_the_processor_chooses():
-    """XLA hands products of this size to YNNPACK, which has other kernels, and other roundings, for AVX-512."""
+def test_no_matrix_product_uses_a_kernel_that_depends_on_the_processor():
+    """XLA would give products of this size to YNNPACK, which rounds differently on a processor with AVX-512."""
     from pipeline.models.build import tf
 
     product = tf.function(lambda a, b: a @ b, jit_compile=True)
@@ -36,7 +39,7 @@ def test_matrices_are_multiplied_by_no_kernel_that_the_processor_chooses():
     assert "ynn" not in program
 
 
-def test_hidden_modules_are_not_found_and_then_found_again():
+def test_modules_are_hidden_only_inside_the_block():
     sys.modules.pop("wave", None)
     with start_tensorflow._hidden("wave", "json"):
         with pytest.raises(ImportError):
@@ -48,7 +51,7 @@ def test_hidden_modules_are_not_found_and_then_found_again():
     assert wave
 
 
-def test_garbage_is_collected_again_after_an_import_that_fails():
+def test_garbage_collection_is_turned_on_again_after_a_failed_import():
     def import_nothing():
         with start_tensorflow.importing():
             assert not gc.isenabled()
@@ -60,11 +63,10 @@ def test_garbage_is_collected_again_after_an_import_that_fails():
 
 
 @pytest.mark.slow
-def test_a_cluster_whose_engine_is_not_installed(fresh):
-    fresh.stage("dataset")
-    (fresh.root / "src/distributed.py").write_text("raise ImportError", encoding="utf-8")
-    error = fresh.stage("train", "+variant=after_shared", "cluster=tcp://127.0.0.1:1", code=1).stderr
+def test_a_cluster_without_dask_installed(untrained):
+    (untrained.root / "src/distributed.py").write_text("raise ImportError", encoding="utf-8")
+    error = untrained.stage("train", "+variant=after_shared", "cluster=tcp://127.0.0.1:1", code=1).stderr
     assert error.splitlines()[-1] == (
         "error: cluster is tcp://127.0.0.1:1: that takes Dask: pip install 'attention-pipeline[cluster]'."
     )
-    assert not list(fresh.root.glob("models/*"))
+    assert not list(untrained.root.glob("models/*"))

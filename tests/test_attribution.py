@@ -1,4 +1,4 @@
-"""Explanations of a model whose every answer is known by hand."""
+"""Attributions of a model for which they can be worked out by hand."""
 
 import numpy as np
 import pytest
@@ -39,13 +39,13 @@ def test_integrated_gradients_of_a_linear_model_by_hand():
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 5))
-def test_integrated_gradients_sum_up_to_the_difference_of_logits(seed, points):
+def test_integrated_gradients_sum_to_the_difference_of_logits(seed, points):
     x, baseline = np.random.default_rng(seed).normal(size=(2, 4, 3, 2))
     found = attribution.integrated_gradients(square_gradient, x, baseline, points).sum(axis=(1, 2))
     np.testing.assert_allclose(found, square(x) - square(baseline), atol=1e-9)  # exact: the gradient is linear
 
 
-def test_at_zero_gradient_x_input_is_blind():
+def test_gradient_x_input_is_zero_where_the_input_is():
     assert (attribution.gradient_x_input(square_gradient, X)[1, 0] == 0).all()
     assert (attribution.integrated_gradients(square_gradient, X, np.zeros_like(X[0]), 8)[1, 0] == 0).all()
 

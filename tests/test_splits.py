@@ -1,4 +1,4 @@
-"""The data: the label is where it was planted, and nowhere else."""
+"""The planted key and the null key, and how samples are written to splits."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ def draw(samples, data, seed=0, task=generators.planted_key):
     return task(background, labels, samples, data)
 
 
-def test_coded_as_plus_and_minus_one_only_the_key_differs():
+def test_plus_minus_coding_changes_only_the_key():
     x, y, mask = draw(500, Data(500, 0.1, 8, 2, 5, "zero_one", 0))
     other_x, other_y, other_mask = draw(500, Data(500, 0.1, 8, 2, 5, "plus_minus", 0))
     np.testing.assert_array_equal(other_y, y)
@@ -25,7 +25,7 @@ def test_coded_as_plus_and_minus_one_only_the_key_differs():
     np.testing.assert_array_equal(other_x[:, 5], 2 * x[:, 5] - 1)
 
 
-def test_the_null_key_looks_like_a_key_and_tells_nothing():
+def test_the_null_key_looks_like_a_key_but_is_unrelated_to_the_label():
     data = Data(20_000, 0.1, 8, 2, 5, "zero_one", 0)
     x, y, mask = draw(20_000, data, task=generators.null_key)
     planted_x, planted_y, planted_mask = draw(20_000, data)
@@ -53,12 +53,12 @@ def test_the_label_is_planted_at_the_key_step_and_nowhere_else():
     assert np.abs(correlation).max() < bound
 
 
-def test_written_in_chunks_the_data_is_the_same(tmp_path, monkeypatch):
+def test_the_size_of_chunks_does_not_change_the_data(tmp_path, monkeypatch):
     data, stream = Data(1000, 0.1, 4, 3, 1, "zero_one", 0), np.random.SeedSequence(9)
     splits.write(tmp_path, range(1000), data, stream, PLANTED)
     x, y, mask = (np.load(tmp_path / f"{name}.npy") for name in ("x", "y", "mask"))
-    for whole, read in zip(draw(1000, data, 9), (x, y, mask), strict=True):
-        np.testing.assert_array_equal(read, whole)
+    for drawn, read in zip(draw(1000, data, 9), (x, y, mask), strict=True):
+        np.testing.assert_array_equal(read, drawn)
     split = splits.Split(tmp_path, 1000)
     np.testing.assert_array_equal(split.rows("x", 10, 13), x[10:13])
     np.testing.assert_array_equal(split.rows("y"), y)
@@ -73,16 +73,17 @@ def test_written_in_chunks_the_data_is_the_same(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_splits_are_independent_and_the_seed_decides_them(fresh):
-    fresh.stage("dataset")
-    first = fresh.bytes("data")
-    x = {name: np.load(fresh.root / f"data/{name}/x.npy") for name in splits.SPLITS}
+def test_splits_are_independent_and_determined_by_the_seed(fresh):
+    with fresh.one_process() as run:
+        run("dataset")
+        first = fresh.bytes("data")
+        x = {name: np.load(fresh.root / f"data/{name}/x.npy") for name in splits.SPLITS}
+        run("dataset")
+        assert fresh.bytes("data") == first
+        fresh.change({"data": {"seed": 1}})
+        run("dataset")
+        assert fresh.bytes("data")["data/train/x.npy"] != first["data/train/x.npy"]
     assert {name: len(array) for name, array in x.items()} == {"train": 720, "validation": 80, "probe": 40}
     noise = {name: np.delete(array, 3, axis=1).ravel() for name, array in x.items()}
     assert not np.isin(noise["validation"], noise["train"]).any()
     assert not np.isin(noise["probe"], noise["train"]).any()
-    fresh.stage("dataset")
-    assert fresh.bytes("data") == first
-    fresh.change({"data": {"seed": 1}})
-    fresh.stage("dataset")
-    assert fresh.bytes("data")["data/train/x.npy"] != first["data/train/x.npy"]

@@ -1,0 +1,120 @@
+"""An interrupted stage resumes, unless something has changed that its results depend on."""
+
+import dataclasses
+import os
+import shutil
+import signal
+import time
+
+import pytest
+
+from pipeline.execution import fingerprint, resume, worker_pool
+from pipeline.results import folders
+from pipeline.results.splits import Split
+from pipeline.settings.errors import UserError
+from pipeline.settings.project import ROOT
+from pipeline.settings.study import params
+
+POOL = worker_pool.Pool(1, "test", "tasks")
+FILES = resume.Files[str](
+    lambda folder, result: (folder / "result.txt").write_text(result, "utf-8"),
+    lambda folder: (folder / "result.txt").read_text("utf-8"),
+)
+
+
+@pytest.fixture(autouse=True)
+def root(tmp_path, monkeypatch):
+    monkeypatch.setattr(resume, "ROOT", tmp_path)
+    return tmp_path
+
+
+class Work:
+    """Works on words, and fails after some."""
+
+    def __init__(self, limit=9):
+        self.limit, self.words = limit, []
+
+    def __call__(self, word):
+        self.words.append(word)
+        if len(self.words) > self.limit:
+            raise UserError("interrupted")
+        return word.upper()
+
+
+def run(fingerprint, work):
+    with resume.folder_of(fingerprint) as folder:
+        return resume.each(folder, FILES, work, {word: (word,) for word in "abc"}, POOL)
+
+
+def test_finished_tasks_are_not_repeated(root, capsys):
+    with pytest.raises(UserError):
+        run({"code": "1"}, first := Work(2))
+    assert run({"code": "1"}, second := Work()) == {"a": "A", "b": "B", "c": "C"}
+    assert (first.words, second.words) == (["a", "b", "c"], ["c"])
+    assert capsys.readouterr().out == "test: 2 of 3 tasks were finished before.\n"
+    run({"code": "1"}, third := Work())
+    assert third.words == ["a", "b", "c"]  # when all are finished, none is kept
+    assert not list(root.glob("outputs/unfinished/*"))
+
+
+def test_results_with_another_fingerprint_are_not_used():
+    with pytest.raises(UserError):
+        run({"code": "1"}, Work(2))
+    run({"code": "2"}, other := Work())
+    assert other.words == ["a", "b", "c"]
+
+
+def test_a_corrupt_result_is_computed_again(root):
+    with pytest.raises(UserError):
+        run({}, Work(2))
+    (path,) = root.glob("outputs/unfinished/*/a")
+    shutil.rmtree(path)
+    path.mkdir()
+    assert run({}, work := Work()) == {"a": "A", "b": "B", "c": "C"}
+    assert work.words == ["a", "c"]
+
+
+def test_the_fingerprint_covers_settings_data_code_and_environment(tmp_path, monkeypatch):
+    def found(study=None, data="1"):
+        (tmp_path / "sha256.txt").write_text(data, "utf-8")
+        return fingerprint.of(study or params(), "controls", Split(tmp_path, 1))
+
+    before = found()
+    assert found() == before
+    assert found(data="2") != before
+    assert {**found(data="2"), tmp_path.as_posix(): "1"} == before
+    study = params()
+    assert found(dataclasses.replace(study, train=dataclasses.replace(study.train, epochs=7))) != before
+    monkeypatch.setenv("XLA_FLAGS", "--other")
+    fingerprint.environment.cache_clear()
+    assert found() != before
+    monkeypatch.undo()
+    fingerprint.environment.cache_clear()
+    code = shutil.copytree(ROOT / "src/pipeline", tmp_path / "pipeline")
+    (code / "models/fit.py").unlink()
+    monkeypatch.setattr(fingerprint, "SOURCE", code)
+    assert {name for name, value in found().items() if value != before[name]} == {"code"}
+    monkeypatch.undo()
+    fingerprint.environment.cache_clear()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("words", [("train", "+variant=after_shared"), ("controls",)])
+def test_a_stage_that_was_killed_resumes_and_gives_the_same_bytes(untrained, words):
+    untrained.change({"seeds": [0, 1, 2, 3], "variants": ["after_shared"]})
+    stage, *rest = *words, "tracking=off"
+    with untrained.started("python", "-m", f"pipeline.{stage}", *rest) as process:
+        deadline = time.monotonic() + 200
+        while not [path for path in untrained.root.glob("outputs/unfinished/*/*/*.csv") if ".part" not in str(path)]:
+            assert process.poll() is None, process.communicate()
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        os.killpg(process.pid, signal.SIGKILL)
+    folder = "models" if stage == "train" else "controls"
+    assert " were finished before." in untrained.stage(stage, *rest).stdout
+    resumed = untrained.bytes(folder)
+    assert resumed
+    assert "were finished before" not in untrained.stage(stage, *rest).stdout
+    assert untrained.bytes(folder) == resumed
+    assert not list(untrained.root.rglob("*.part"))
+    assert folders.PARAMS in {path.rpartition("/")[2] for path in resumed}
