@@ -176,3 +176,10 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     made.run("git", "add", "-A")
     made.run("git", "commit", "-qm", "A study")
     return made
+
+
+@pytest.fixture(scope="module")
+def run(project):
+    """Run a stage or a DVC command in the project, all in one process."""
+    with project.one_process() as stage:
+        yield stage

@@ -16,18 +16,12 @@ VARIANTS = ["before_shared", "before_unshared", "after_shared", "after_unshared"
 AFTER = "after_unshared"
 TRAINS = [f"train@{name}" for name in VARIANTS]
 ANALYSES = [f"analyze@{name}" for name in VARIANTS]
+TABLES = ("runs", "summary", "effects")
 RESULTS = ("data", "models", "attention", "controls", "comparison", "dvc.lock")
 
 
 def results(project):
     return project.bytes(*RESULTS) | {"dvc.lock": (project.root / "dvc.lock").read_bytes()}
-
-
-@pytest.fixture(scope="module")
-def run(project):
-    """Run a stage or a DVC command in the project, all in one process."""
-    with project.one_process() as stage:
-        yield stage
 
 
 @pytest.fixture
@@ -85,8 +79,7 @@ def test_another_probe_retrains_nothing(restored, run):
 def test_other_training_draws_no_data(restored):
     out = restored.run("dvc", "exp", "run", "-S", "train.epochs=2", f"train@{AFTER}").stdout
     assert restored.ran(out) == [f"train@{AFTER}"]
-    with (restored.root / "models" / AFTER / "history.csv").open(encoding="utf-8") as file:
-        assert max(int(row["batch"]) for row in csv.DictReader(file)) == 90
+    assert max(row["batch"] for row in read_rows(restored.root / "models" / AFTER / "history.csv")) == 90
 
 
 def test_a_variants_file_retrains_that_variant_only(restored, run):
@@ -156,22 +149,19 @@ def test_metrics_and_plots(run, tmp_path):
 
 
 def test_tables_contain_every_run(project):
-    with (project.root / "comparison/runs.csv").open(encoding="utf-8") as file:
-        runs = list(csv.DictReader(file))
-    assert [(run["variant"], run["seed"]) for run in runs] == [(v, s) for v in VARIANTS for s in ("0", "7")]
-    with (project.root / "comparison/summary.csv").open(encoding="utf-8") as file:
-        summary = {row["variant"]: row for row in csv.DictReader(file)}
-    for variant, row in summary.items():
+    runs, summary, effects = (read_rows(project.root / f"comparison/{name}.csv") for name in TABLES)
+    assert [(row["variant"], row["seed"]) for row in runs] == [(v, s) for v in VARIANTS for s in (0, 7)]
+    assert [row["variant"] for row in summary] == VARIANTS
+    for row in summary:
         for name in ("key_mass", "hit_rate", "mean_hit", "late_mass", "entropy", "accuracy"):
-            numbers = [float(run[name]) for run in runs if run["variant"] == variant]
-            assert float(row[f"{name}_mean"]) == pytest.approx(sum(numbers) / 2)
-    with (project.root / "comparison/effects.csv").open(encoding="utf-8") as file:
-        effects = {(row["effect"], row["metric"]): row for row in csv.DictReader(file)}
-    mean = {name: float(row["key_mass_mean"]) for name, row in summary.items()}
+            numbers = [other[name] for other in runs if other["variant"] == row["variant"]]
+            assert row[f"{name}_mean"] == pytest.approx(sum(numbers) / 2)
+    mean = {row["variant"]: row["key_mass_mean"] for row in summary}
     placement = (mean[VARIANTS[2]] + mean[VARIANTS[3]] - mean[VARIANTS[0]] - mean[VARIANTS[1]]) / 2
-    assert float(effects["placement", "key_mass"]["mean_difference"]) == pytest.approx(placement)
+    (effect,) = (row for row in effects if (row["effect"], row["metric"]) == ("placement", "key_mass"))
+    assert effect["mean_difference"] == pytest.approx(placement)
     report = (project.root / "comparison/report.md").read_text(encoding="utf-8")
-    assert f"{float(summary[AFTER]['key_mass_mean']):.3f}" in report
+    assert f"{mean[AFTER]:.3f}" in report
     assert (project.root / "comparison/figures/attention.png").stat().st_size > 10_000
 
 

@@ -170,13 +170,6 @@ def test_a_lost_store_is_filled_in_again_from_the_files_and_served(study):
         kept.rename(project.root / "mlruns")
 
 
-@pytest.fixture(scope="module")
-def run(project):
-    """Run a stage in the project, all in one process."""
-    with project.one_process() as stage:
-        yield stage
-
-
 @pytest.mark.parametrize(
     ("uri", "sentence"),
     [
