@@ -18,6 +18,7 @@ from xdist.scheduler import LoadFileScheduling
 
 settings.register_profile("untimed", deadline=None)  # a test does not fail because the machine is slow
 settings.load_profile("untimed")
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it, and so do its children
 REPOSITORY = Path(__file__).resolve().parents[1]
 SMALL = {
     "seeds": [0, 7],
