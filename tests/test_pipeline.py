@@ -51,7 +51,7 @@ def test_every_stage_runs_once_and_then_none(project, run):
 
 def test_a_forced_rerun_gives_the_same_bytes(project):
     before = results(project)
-    stages = ["dataset", f"train@{AFTER}", f"analyze@{AFTER}", "compare"]  # for the controls: test_resume.py
+    stages = ["dataset", f"train@{AFTER}", f"analyze@{AFTER}", "controls", "compare"]
     assert project.repro("-f", "-s", *stages) == stages
     assert results(project) == before
     assert project.run("git", "status", "--porcelain").stdout == ""
