@@ -15,6 +15,7 @@ from pipeline.results.evidence_files import write_explanations
 from pipeline.results.stage_files import read_training, write_attention
 from pipeline.settings.schema import Config
 from pipeline.tracking import sync
+from pipeline.tracking.connection import tracker_of
 
 
 def stage(config: Config) -> None:
@@ -52,7 +53,7 @@ def _prepare(config: Config) -> None:
     """Import what is needed later while the workers import TensorFlow."""
     if config.tracking.uri:
         import_module("pipeline.report.figures")
-    sync.prepare(config.tracking)
+    tracker_of(config.tracking)
 
 
 main = command(stage)

@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 from pipeline.execution import dask_cluster, fingerprint, resume
 from pipeline.execution.command_line import command
 from pipeline.execution.worker_pool import Pool
-from pipeline.measures import control_runs
+from pipeline.measures import read_model
 from pipeline.report import terminal
 from pipeline.results import folders, splits
 from pipeline.results.evidence_files import ControlRun, read_controls, write_controls
@@ -43,10 +43,8 @@ def _run_control(config: Config, samples: tuple[Split, Split], scratch: Path, co
     with TemporaryDirectory(dir=ROOT / scratch) as folder:
         drawn = control_samples.samples_of(config, control, samples, Path(folder))
         changed = (control.name, control.variant, control.data)
-        return [
-            control_runs.run_seed(config, changed, seed, drawn, dask_cluster.check_wanted)
-            for seed in config.controls.seeds
-        ]
+        seeds, observe = config.controls.seeds, dask_cluster.check_wanted
+        return [read_model.control_seed(config, changed, seed, drawn, observe) for seed in seeds]
 
 
 main = command(stage)

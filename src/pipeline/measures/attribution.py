@@ -44,11 +44,7 @@ def integrated_gradients(gradient: Function, x: Array, baseline: Array, points: 
 def occlusion(logit: Function, x: Array, rng: Generator, permutations: int) -> Array:
     """Return the mean absolute change of the logit when a step is replaced by that of another sample, (samples, steps).
 
-    Args:
-        logit: of the model.
-        x: (samples, steps, features).
-        rng: draws the permutations of the samples, one for each step.
-        permutations: number of permutations to average.
+    `rng` draws the permutations of the samples, one for each step; the change is averaged over their number.
     """
     before = logit(x)
     change = np.zeros(x.shape[:2])

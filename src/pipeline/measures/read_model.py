@@ -1,5 +1,7 @@
-"""Attention read from a trained model, and everything that it is compared with."""
+"""Attention read from a trained model, and everything that it is compared with: explanations and controls."""
 
+import dataclasses
+from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -8,10 +10,11 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from pipeline.measures import attention_measures, attribution
-from pipeline.results.evidence_files import UNTRAINED, ExplainedSeed
+from pipeline.models.fit import train_seed
+from pipeline.results.evidence_files import UNTRAINED, ControlRun, ExplainedSeed
 from pipeline.results.splits import Split
 from pipeline.results.stage_files import AttendedSeed, TrainedSeed, Weights
-from pipeline.settings.schema import Explain, Study
+from pipeline.settings.schema import Data, Explain, Study, Variant
 
 if TYPE_CHECKING:
     from pipeline.models.functions import Functions
@@ -21,10 +24,7 @@ Mask = NDArray[np.bool_]
 
 
 class AnalyzedSeed(NamedTuple):
-    """Everything read from one seed's model.
-
-    `attention` is (samples, steps), averaged over features or heads.
-    """
+    """Everything read from one seed's model; `attention` is (samples, steps), averaged over features or heads."""
 
     attention: Array
     attended: AttendedSeed
@@ -100,6 +100,31 @@ def explanations(functions: "Functions", x: Array, settings: Explain, rng: Gener
         "occlusion": attribution.occlusion(functions.logit, x, rng, settings.permutations),
     }
     return {name: attribution.importance(values) for name, values in attributions.items()}
+
+
+def control_seed(
+    study: Study,
+    changed: tuple[str, Variant, Data],
+    seed: int,
+    samples: tuple[Split, Split],
+    observe: Callable[[object], None],
+) -> ControlRun:
+    """Train a control with one seed, and read its attention on held-out samples.
+
+    Args:
+        study: the study that the control belongs to.
+        changed: name of the control, and the variant and data that it trains with.
+        seed: of the initial weights and the data order.
+        samples: to train on, and held out.
+        observe: is called about ten times an epoch.
+    """
+    name, variant, data = changed
+    study = dataclasses.replace(study, variant=variant, data=data)
+    trained = train_seed(study, seed, *samples, observe)
+    x, y, mask = (samples[1].rows(part, 0, study.controls.probe_samples) for part in ("x", "y", "mask"))
+    weights = attention(study, trained.weights, x).mean(axis=2)
+    result = attended(weights, mask, None if study.regression else y)
+    return ControlRun(name, variant, seed, trained.loss, trained.score, result)
 
 
 def _functions(study: Study) -> "Functions":

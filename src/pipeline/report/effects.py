@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from pandas import DataFrame, concat
 
 from pipeline.report import paired_tests
-from pipeline.settings.errors import UserError
+from pipeline.settings.project import UserError
 from pipeline.settings.schema import Compare
 
 Values = NDArray[np.float64]
@@ -27,13 +27,11 @@ METRICS = (
 
 
 def contrasts(cells: Values) -> dict[str, tuple[Values, Values]]:
-    """Return effect -> two groups (seeds,); the effect is the paired difference of the first and the second.
+    """Return effect -> two groups (seeds,), given the values of a metric in the cells (placements, sharings, seeds).
 
-    placement: after - before, both averaged over sharing; sharing: unshared - shared, both averaged over placement;
-    interaction: the effect of sharing after the LSTM - that before it.
-
-    Args:
-        cells: values of a metric, shape (placements, sharings, seeds).
+    An effect is the paired difference of the first and the second group. placement: after - before, both averaged over
+    sharing; sharing: unshared - shared, both averaged over placement; interaction: the effect of sharing after the LSTM
+    - that before it.
     """
     (before_shared, before_unshared), (after_shared, after_unshared) = cells
     return {
@@ -85,21 +83,20 @@ def _effects_on(metric: str, cells: list[DataFrame], settings: Compare, rng: Gen
         for d in differences
     ]
     seeds, p_values = len(differences[0]), [p for _, p in tests]
-    return DataFrame(
-        {
-            "effect": list(pairs),
-            "metric": metric,
-            "n": seeds,
-            "mean_difference": np.mean(differences, axis=1),
-            "iqm": paired_tests.interquartile_mean(differences, axis=1),
-            "low": [low for (low, _), _ in tests],
-            "high": [high for (_, high), _ in tests],
-            "p_a_over_b": [paired_tests.paired_probability(a, b) for a, b in pairs.values()],
-            "p": p_values,
-            "p_holm": paired_tests.holm(p_values),
-            "smallest_p": paired_tests.smallest_p(seeds, settings.resamples),
-        }
-    )
+    columns = {
+        "effect": list(pairs),
+        "metric": metric,
+        "n": seeds,
+        "mean_difference": np.mean(differences, axis=1),
+        "iqm": paired_tests.interquartile_mean(differences, axis=1),
+        "low": [low for (low, _), _ in tests],
+        "high": [high for (_, high), _ in tests],
+        "p_a_over_b": [paired_tests.paired_probability(a, b) for a, b in pairs.values()],
+        "p": p_values,
+        "p_holm": paired_tests.holm(p_values),
+        "smallest_p": paired_tests.smallest_p(seeds, settings.resamples),
+    }
+    return DataFrame(columns)
 
 
 def _finite(runs: DataFrame, metric: str) -> Values:

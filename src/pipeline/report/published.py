@@ -51,8 +51,7 @@ def one_feature_table(controls: DataFrame) -> str:
 def figures_table(folder: Path) -> str:
     """Return for each figure of the original the published numbers and those found here, failures included.
 
-    Args:
-        folder: with the results of each experiment, as `pipeline.sweep` writes them.
+    The folder holds the results of each experiment, as `pipeline.sweep` writes them.
     """
     rows = []
     for experiment, figures in FIGURES.items():

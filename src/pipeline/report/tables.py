@@ -65,21 +65,19 @@ def read(path: Path) -> DataFrame:
 
 def runs(results: list[VariantResult], limits: Thresholds, score: str = "accuracy") -> DataFrame:
     """Return a row for each (variant, seed): verdict, peak of the mean vector, held-out loss and score, measures."""
-    rows = [
+    return DataFrame(
         _names(result.variant, seed) | _judged(trained, result.attended[seed], limits, score)
         for result in results
         for seed, trained in result.trained.items()
-    ]
-    return DataFrame(rows)
+    )
 
 
 def controls(control_runs: list[ControlRun], limits: Thresholds, score: str = "accuracy") -> DataFrame:
     """Return a row for each run of a control, with the columns of `runs`."""
-    rows = [
+    return DataFrame(
         {"control": run.control} | _names(run.variant, run.seed) | _judged(run, run.attended, limits, score)
         for run in control_runs
-    ]
-    return DataFrame(rows)
+    )
 
 
 def _names(variant: Variant, seed: int) -> dict[str, Any]:

@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.results.file_formats import read_arrays, read_csv, write_arrays, write_rows
-from pipeline.results.stage_files import AttendedSeed, numbers
+from pipeline.results.file_formats import read_arrays, read_csv, write_arrays, write_csv
+from pipeline.results.stage_files import AttendedSeed, numbers, read_vectors, vector_rows
 from pipeline.settings.schema import Variant
 
 LEARNING = ("batches", "vectors", "key_mass")
@@ -46,7 +46,7 @@ def write_explanations(folder: Path, explained: dict[int, ExplainedSeed]) -> Non
         for seed, result in explained.items()
         for name, scores in result.scores.items()
     ]
-    write_rows(folder / "explanations.csv", rows)
+    write_csv(folder / "explanations.csv", rows)
     stacked = {name: np.stack([getattr(result, name) for result in explained.values()]) for name in LEARNING}
     write_arrays(folder / "learning.npz", stacked)
 
@@ -64,35 +64,25 @@ def read_explanations(folder: Path) -> dict[int, ExplainedSeed]:
 
 def write_controls(folder: Path, runs: list[ControlRun], score: str = "accuracy") -> None:
     """Write controls.csv, a row for each run, and vectors.csv, a row for each run and time step."""
-    names = [{"control": run.control, "variant": run.variant.name, "seed": run.seed} for run in runs]
-    rows = [
-        name
-        | {"placement": run.variant.placement, "sharing": run.variant.sharing or "", "uniform": run.variant.uniform}
-        | {"loss": run.loss, score: run.score}
-        | run.attended.measures
-        for name, run in zip(names, runs, strict=True)
-    ]
-    write_rows(folder / "controls.csv", rows)
-    vectors = [
-        name | {"step": step, "attention": float(weight), "key": float(key)}
-        for name, run in zip(names, runs, strict=True)
-        for step, (weight, key) in enumerate(zip(run.attended.vector, run.attended.key, strict=True))
-    ]
-    write_rows(folder / "vectors.csv", vectors)
+    rows: list[dict[str, Any]] = []
+    vectors: list[dict[str, Any]] = []
+    for control, variant, seed, loss, reached, attended in runs:
+        names = {"control": control, "variant": variant.name, "seed": seed}
+        kind = {"placement": variant.placement, "sharing": variant.sharing or "", "uniform": variant.uniform}
+        rows.append(names | kind | {"loss": loss, score: reached} | attended.measures)
+        vectors += vector_rows(attended, **names)
+    write_csv(folder / "controls.csv", rows)
+    write_csv(folder / "vectors.csv", vectors)
 
 
 def read_controls(folder: Path) -> list[ControlRun]:
     """Return what `write_controls` wrote."""
-    vectors: dict[tuple[str, ...], list[tuple[float, float]]] = {}
-    for row in read_csv(folder / "vectors.csv"):
-        run = (row["control"], row["variant"], row["seed"])
-        vectors.setdefault(run, []).append((float(row["attention"]), float(row["key"])))
-    runs = []
+    runs, vectors = [], read_vectors(folder / "vectors.csv", "control", "variant", "seed")
     for row in read_csv(folder / "controls.csv"):
         control, name, seed = row.pop("control"), row.pop("variant"), row.pop("seed")
         attention: tuple[Any, Any] = row.pop("placement"), row.pop("sharing") or None  # the class checks both
         variant = Variant(*attention, row.pop("uniform") == "True", name)
-        vector, key = np.array(vectors[control, name, seed]).T
         loss, score = float(row.pop("loss")), float(row.pop("r2" if "r2" in row else "accuracy"))
-        runs.append(ControlRun(control, variant, int(seed), loss, score, AttendedSeed(vector, key, numbers(row))))
+        attended = AttendedSeed(*vectors[control, name, seed], numbers(row))
+        runs.append(ControlRun(control, variant, int(seed), loss, score, attended))
     return runs

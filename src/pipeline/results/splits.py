@@ -54,14 +54,10 @@ def sizes(study: Study) -> dict[str, int]:
 
 
 def load(study: Study, split: str) -> Split:
-    """Return a split.
-
-    Raises:
-        UserError: if its files are missing, corrupt, or were made with other values.
-    """
+    """Return a split; a `UserError` if its files are missing, corrupt, or were made with other values."""
     kind, samples = f"data/{split}", sizes(study)[split]
     found, advice = folders.existing(study, kind), folders.remedy(study, kind)
-    shape = (samples, study.data.time_steps, study.data.input_dim)
+    shape = (samples, *study.data.shape)
     folders.load_array(found / "x.npy", shape, "float32", advice)
     folders.load_array(found / "y.npy", shape[:1], "float32", advice)
     folders.load_array(found / "mask.npy", shape[:2], "bool", advice)
@@ -80,7 +76,7 @@ def write(folder: Path, positions: range, data: Data, stream: SeedSequence, draw
     """
     content = hashlib.sha256()
     background, labels = (default_rng(child) for child in stream.spawn(2))
-    shape = (len(positions), data.time_steps, data.input_dim)
+    shape = (len(positions), *data.shape)
     with ExitStack() as stack:
         files = [
             stack.enter_context(_open_npy(folder / name, dtype, shape[:dimensions]))

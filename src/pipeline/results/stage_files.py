@@ -2,12 +2,12 @@
 
 import hashlib
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.results.file_formats import read_arrays, read_csv, write_arrays, write_csv, write_rows, write_text
+from pipeline.results.file_formats import read_arrays, read_csv, write_arrays, write_csv, write_text
 from pipeline.settings.study import digest
 
 Weights = dict[str, NDArray[np.float32]]  # by the path of the variable
@@ -68,31 +68,28 @@ class AttendedSeed(NamedTuple):
 
 
 def write_training(folder: Path, trained: dict[int, TrainedSeed], data: str, score: str = "accuracy") -> None:
-    """Write metrics.csv, history.csv, weights/seed-N.npz, snapshots/seed-N.npz, and data.txt, the hash of the data.
-
-    `score` is the name of the score.
-    """
+    """Write metrics.csv, history.csv, {weights,snapshots}/seed-N.npz, data.txt (a hash); `score` is a name."""
     write_text(folder / "data.txt", data + "\n")
     for seed, result in trained.items():
         write_arrays(folder / "weights" / f"seed-{seed}.npz", result.weights)
         snapshots = result.snapshots
         write_arrays(folder / "snapshots" / f"seed-{seed}.npz", {BATCHES: snapshots.batches} | snapshots.weights)
-    write_csv(folder / "metrics.csv", ["seed", "loss", score], [[s, r.loss, r.score] for s, r in trained.items()])
+    write_csv(folder / "metrics.csv", [{"seed": s, "loss": r.loss, score: r.score} for s, r in trained.items()])
     write_curves(folder / "history.csv", trained, score)
 
 
 def write_curves(path: Path, trained: dict[int, TrainedSeed], score: str = "accuracy") -> None:
     """Write the training curves, a row for each seed and point."""
-    points = [[seed, *point] for seed, result in trained.items() for point in result.curve]
-    write_csv(path, ["seed", "batch", "loss", score], points)
+    names = ("seed", "batch", "loss", score)
+    points = [(seed, *point) for seed, result in trained.items() for point in result.curve]
+    write_csv(path, [dict(zip(names, point, strict=True)) for point in points])
 
 
 def read_training(folder: Path) -> dict[int, TrainedSeed]:
     """Return seed -> what `write_training` wrote."""
     curves: dict[int, list[Point]] = {}
     for row in read_csv(folder / "history.csv"):
-        point = (int(row["batch"]), float(row["loss"]), _score(row))
-        curves.setdefault(int(row["seed"]), []).append(point)
+        curves.setdefault(int(row["seed"]), []).append((int(row["batch"]), float(row["loss"]), _score(row)))
     trained = {}
     for row in read_csv(folder / "metrics.csv"):
         seed = int(row["seed"])
@@ -101,16 +98,6 @@ def read_training(folder: Path) -> dict[int, TrainedSeed]:
         weights = read_arrays(folder / "weights" / f"seed-{seed}.npz")
         trained[seed] = TrainedSeed(weights, snapshots, curves[seed], float(row["loss"]), _score(row))
     return trained
-
-
-def write_seed(folder: Path, result: TrainedSeed, data: str, score: str) -> None:
-    """Write the result of a single seed."""
-    write_training(folder, {0: result}, data, score)
-
-
-def read_seed(folder: Path) -> TrainedSeed:
-    """Return what `write_seed` wrote."""
-    return read_training(folder)[0]
 
 
 def _score(row: dict[str, str]) -> float:
@@ -125,27 +112,34 @@ def read_dataset(folder: Path) -> str:
 def write_attention(folder: Path, attended: dict[int, AttendedSeed]) -> None:
     """Write vectors.csv, a row for each seed and time step, and metrics.csv, a row for each seed."""
     write_vectors(folder / "vectors.csv", attended)
-    write_rows(folder / "metrics.csv", [{"seed": seed} | result.measures for seed, result in attended.items()])
+    write_csv(folder / "metrics.csv", [{"seed": seed} | result.measures for seed, result in attended.items()])
 
 
 def write_vectors(path: Path, attended: dict[int, AttendedSeed]) -> None:
     """Write the attention vectors, a row for each seed and time step."""
-    rows = [
-        [seed, step, float(weight), float(key)]
-        for seed, result in attended.items()
-        for step, (weight, key) in enumerate(zip(result.vector, result.key, strict=True))
-    ]
-    write_csv(path, ["seed", "step", "attention", "key"], rows)
+    write_csv(path, [row for seed, result in attended.items() for row in vector_rows(result, seed=seed)])
+
+
+def vector_rows(attended: AttendedSeed, **names: Any) -> list[dict[str, Any]]:
+    """Return a row of names, time step, attention and key for each time step."""
+    pairs = zip(attended.vector.tolist(), attended.key.tolist(), strict=True)
+    return [{**names, "step": step, "attention": weight, "key": key} for step, (weight, key) in enumerate(pairs)]
+
+
+def read_vectors(path: Path, *names: str) -> dict[tuple[str, ...], tuple[NDArray[np.float64], NDArray[np.float64]]]:
+    """Return names of `vector_rows` -> attention and key, each (steps,)."""
+    pairs: dict[tuple[str, ...], list[tuple[float, float]]] = {}
+    for row in read_csv(path):
+        pairs.setdefault(tuple(row[name] for name in names), []).append((float(row["attention"]), float(row["key"])))
+    arrays = {key: np.array(steps) for key, steps in pairs.items()}
+    return {key: (array[:, 0], array[:, 1]) for key, array in arrays.items()}
 
 
 def read_attention(folder: Path) -> dict[int, AttendedSeed]:
     """Return seed -> what `write_attention` wrote."""
-    vectors: dict[int, list[tuple[float, float]]] = {}
-    for row in read_csv(folder / "vectors.csv"):
-        vectors.setdefault(int(row["seed"]), []).append((float(row["attention"]), float(row["key"])))
-    measures = {int(row.pop("seed")): numbers(row) for row in read_csv(folder / "metrics.csv")}
-    arrays = {seed: np.array(pairs).T for seed, pairs in vectors.items()}
-    return {seed: AttendedSeed(vector, key, measures[seed]) for seed, (vector, key) in arrays.items()}
+    vectors = read_vectors(folder / "vectors.csv", "seed")
+    measures = {row.pop("seed"): numbers(row) for row in read_csv(folder / "metrics.csv")}
+    return {int(seed): AttendedSeed(*vectors[seed,], measures[seed]) for (seed,) in vectors}
 
 
 def numbers(row: dict[str, str]) -> dict[str, float]:

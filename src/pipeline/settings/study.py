@@ -8,8 +8,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from pipeline.settings.errors import UserError
-from pipeline.settings.project import ROOT, names_in
+from pipeline.settings.project import ROOT, UserError, names_in
 from pipeline.settings.schema import Study, Task, Variant
 from pipeline.settings.user_code import CONTENT, SOURCE, TARGET, content_hash, source_hash
 from pipeline.settings.validation import validated

@@ -10,8 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from pipeline.settings.errors import UserError
-from pipeline.settings.project import ROOT
+from pipeline.settings.project import ROOT, UserError
 
 TARGET, SOURCE = "_target_", "_source_"  # keys of a dotted path, and of `source_hash` of it
 CONTENT = "_content_"  # key of `content_hash`

@@ -156,19 +156,17 @@ class Tracker:
         params, tags = {"probe.samples": values["probe"]["samples"]}, {"attention_hash": result.attention_hash()}
         self.log(run_id, metrics, params, tags)
 
-    def log_comparison(self, run_id: str, folder: Path) -> None:
-        """Log the files of a comparison; to the page, add a note on commit and Python."""
+    def log_folder(self, run_id: str, folder: Path) -> None:
+        """Log the files of a comparison or a sweep; to a comparison's page, add a note on commit and Python."""
         from pipeline.report import html_page
 
         self.client.log_artifacts(run_id, str(folder))
+        if not (folder / "report.html").exists():
+            return
         html = (folder / "report.html").read_text(encoding="utf-8")
         self.client.log_text(run_id, html_page.with_note(html, provenance.note()), "report.html")
         headline = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
         self.log(run_id, [(f"{variant}.{name}", v, 0) for variant, row in headline.items() for name, v in row.items()])
-
-    def log_sweep(self, run_id: str, folder: Path) -> None:
-        """Log the files of a sweep."""
-        self.client.log_artifacts(run_id, str(folder))
 
     @completed_first()
     def log(
