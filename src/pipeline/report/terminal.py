@@ -36,7 +36,7 @@ def show_training(trained: dict[int, TrainedSeed], score: str) -> None:
 
 
 def show_attention(variants: dict[str, dict[int, AttendedSeed]]) -> None:
-    """Print the mean vector of name -> seed -> attention as a line of blocks, and mark the steps that are always planted."""
+    """Print the mean vector of name -> seed -> attention as a line of blocks; mark steps that are always planted."""
     table = Table(box=None, pad_edge=False, show_header=False)
     for variant, attended in variants.items():
         vector = np.mean([result.vector for result in attended.values()], axis=0)
