@@ -23,7 +23,7 @@ def stage(config: Config) -> None:
     """Train and read the controls that are not finished yet, and write their tables."""
     samples = splits.load(config, "train"), splits.load(config, "validation")
     depends_on = partial(fingerprint.of, config, "controls", *samples)
-    tasks = {control.title: (control,) for control in control_samples.planned(config)}
+    tasks = {f"{control.name}, {control.variant.name}": (control,) for control in control_samples.planned(config)}
     files = resume.Files(partial(write_controls, score=config.score), read_controls)
     pool = Pool(config.workers, "controls", "trained", cluster=config.cluster, fingerprint=depends_on)
     with resume.folder_of(depends_on()) as parts, folders.writing(config, "controls") as folder:

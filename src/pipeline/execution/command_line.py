@@ -118,7 +118,8 @@ def _checked(values: DictConfig, choices: Mapping[str, Any]) -> Config:
             settings[group]["name"] = choices.get(group)
     config = validated(Config, settings)
     check(config, [*filter(None, [config.variant]), *map(study.load_variant, config.variants)])
-    lookup.check(config)
+    needed = max(config.data.samples + config.probe.samples, config.controls.null_key_samples)
+    lookup.check_task(config.task, config.data, needed)
     return config
 
 

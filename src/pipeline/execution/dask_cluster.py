@@ -39,7 +39,8 @@ def results(
     """Yield an iterator over (key, result) of all tasks, in the order in which they finish.
 
     A task whose worker dies goes to another worker. When the block or this process ends, waiting tasks are withdrawn,
-    and a running one ends at its next call of `check_wanted`.
+    and a running one ends at its next call of `check_wanted`. A `UserError` if the cluster cannot be used or is lost,
+    or a worker would give other results.
 
     Args:
         work: what to do.
@@ -47,9 +48,6 @@ def results(
         title: names the tasks on the cluster's dashboard.
         address: of the cluster's scheduler.
         fingerprint: what a worker must have in common with this process.
-
-    Raises:
-        UserError: if the cluster cannot be used or is lost, or a worker would give other results.
     """
     name = f"cluster is {address}"
     with _connected(address, name) as client:

@@ -45,15 +45,10 @@ class Pool(NamedTuple):
 
 
 def each(work: Callable[..., Result], tasks: Mapping[Key, tuple[Any, ...]], pool: Pool) -> dict[Key, Result]:
-    """Return key -> `work(*arguments)` for each task, computed by the workers of a pool.
+    """Return key -> `work(*arguments)` for each task, key -> arguments, computed by the workers of a pool.
 
-    Args:
-        work: what to do; it must not depend on what its process did before. TensorFlow is imported for it.
-        tasks: key -> arguments.
-        pool: where the tasks run.
-
-    Raises:
-        UserError: if a worker process was killed from outside, or the cluster cannot do the work.
+    `work` must not depend on what its process did before; TensorFlow is imported for it. A `UserError` if a worker
+    process was killed from outside, or the cluster cannot do the work.
     """
     done: dict[Key, Result] = {}
     bar = f"{{desc}} {{bar:24}} {{n_fmt}}/{{total_fmt}} {pool.unit}, {{elapsed}} elapsed, {{remaining}} left"

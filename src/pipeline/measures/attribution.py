@@ -26,13 +26,8 @@ def gradient_x_input(gradient: Function, x: Array) -> Array:
 def integrated_gradients(gradient: Function, x: Array, baseline: Array, points: int) -> Array:
     """Return the gradient averaged along the line from a baseline to each sample, times their difference.
 
-    Summed up, it is the logit of the sample less that of the baseline. The average is by the midpoint rule.
-
-    Args:
-        gradient: of the logit by the input.
-        x: (samples, steps, features).
-        baseline: broadcasts to `x`.
-        points: number of points on the line.
+    Summed up, it is the logit of the sample less that of the baseline, which broadcasts to `x` (samples, steps,
+    features). The average is by the midpoint rule, over a number of points on the line.
 
     Source: Sundararajan et al. (2017), "Axiomatic attribution for deep networks".
     """

@@ -57,15 +57,10 @@ def analyze_seed(study: Study, probe: Split, seed: int, trained: TrainedSeed) ->
 
 
 def attention(study: Study, weights: Weights, x: Array) -> Array:
-    """Return attention weights on all samples, (samples, steps, features).
+    """Return attention weights on the samples `x`, both (samples, steps, features).
 
-    Args:
-        study: gives the model that the weights belong to.
-        weights: of the model, or only those that determine attention.
-        x: (samples, steps, features).
-
-    Raises:
-        UserError: if the weights of a sample do not sum to 1 in each feature.
+    `weights` are those of the study's model, or only those that determine attention. A `UserError` if the attention
+    weights of a sample do not sum to 1 in each feature.
     """
     from pipeline.models.build import check_sums, set_weights
 
@@ -85,11 +80,8 @@ def attended(weights: Array, mask: Mask, classes: Array | None) -> AttendedSeed:
 def explanations(functions: "Functions", x: Array, settings: Explain, rng: Generator) -> dict[str, NDArray[np.float64]]:
     """Return explanation -> weights (samples, steps), each at least 0, summing to 1 over the steps.
 
-    Args:
-        functions: of a model with its trained weights.
-        x: (samples, steps, features).
-        settings: number of integration steps and of permutations.
-        rng: draws the permutations of occlusion.
+    `functions` are those of a trained model, `x` is (samples, steps, features), `settings` the numbers of integration
+    steps and of permutations; `rng` draws the permutations of occlusion.
     """
     gradient, points = functions.gradient, settings.integration_steps
     mean, zero = x.mean(axis=0), np.zeros_like(x[0])
@@ -109,14 +101,10 @@ def control_seed(
     samples: tuple[Split, Split],
     observe: Callable[[object], None],
 ) -> ControlRun:
-    """Train a control with one seed, and read its attention on held-out samples.
+    """Train a control of a study with one seed, and read its attention on held-out samples.
 
-    Args:
-        study: the study that the control belongs to.
-        changed: name of the control, and the variant and data that it trains with.
-        seed: of the initial weights and the data order.
-        samples: to train on, and held out.
-        observe: is called about ten times an epoch.
+    `changed` is its name, and the variant and data that it trains with, `samples` are those to train on and those held
+    out; `observe` is called about ten times an epoch.
     """
     name, variant, data = changed
     study = dataclasses.replace(study, variant=variant, data=data)

@@ -102,12 +102,10 @@ def _dense_reader(draws: list[int]) -> Layers:
 
 
 def recurrent_layer(model: Model, sequences: bool, draws: list[int]) -> keras.layers.Layer:
-    """Return the recurrent layer of a model.
+    """Return the recurrent layer of a model; "bidirectional" is two LSTMs of its size, one for each direction.
 
-    Args:
-        model: the cell and its size; "bidirectional" is two LSTMs of that size, one for each direction.
-        sequences: whether it returns all states, (batch, steps, units), or the last one.
-        draws: seeds of the initial weights: the second and third, and the fifth and sixth for the other direction.
+    With `sequences` it returns all states, (batch, steps, units), else the last one. Of `draws`, the second and third
+    are the seeds of its initial weights, the fifth and sixth those of the other direction.
     """
     cell = keras.layers.GRU if model.cell == "gru" else keras.layers.LSTM
 
@@ -128,14 +126,9 @@ def recurrent_layer(model: Model, sequences: bool, draws: list[int]) -> keras.la
 
 
 def attention_layer(variant: Variant, seed: int) -> keras.layers.Layer:
-    """Return the attention layer of a variant: the article's, or the class that the variant names.
+    """Return the attention layer of a variant with the initial weights of a seed: the article's, or the class it names.
 
-    Args:
-        variant: which layer.
-        seed: of its initial weights.
-
-    Raises:
-        UserError: if the class does not accept its arguments, or is not a Keras layer.
+    A `UserError` if the class does not accept its arguments, or is not a Keras layer.
     """
     if variant.attention is None:
         kernel = "zeros" if variant.uniform else keras.initializers.GlorotUniform(seed)

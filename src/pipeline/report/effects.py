@@ -52,13 +52,12 @@ def cells_of(runs: DataFrame) -> list[DataFrame]:
 def estimate(runs: DataFrame, settings: Compare, score: str = "accuracy") -> DataFrame:
     """Return a row for each effect and metric, p-values Holm-corrected over the three effects of a metric.
 
+    The table is empty if there is no variant for one of the four cells of the 2 x 2 design, or no mask.
+
     Args:
         runs: a row for each (variant, seed), the seeds of each variant in the same order.
         settings: confidence, number of resamples, and seed of the random numbers.
         score: name of the score, compared as well as the measures of attention.
-
-    Returns:
-        An empty table if there is no variant for one of the four cells of the 2 x 2 design, or no mask.
 
     Raises:
         UserError: if there are fewer than two seeds, or a value is NaN or infinite.

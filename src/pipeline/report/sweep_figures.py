@@ -16,7 +16,6 @@ from pipeline.report.titles import score_in
 
 # Okabe & Ito (2008), https://jfly.uni-koeln.de/color/
 STYLES = (("#0072B2", "o"), ("#D55E00", "s"), ("#009E73", "^"), ("#CC79A7", "D"), ("#E69F00", "v"), ("#56B4E9", "P"))
-VARIANT = "variant"
 MARKED = 8  # numbers along an axis that all get a tick, at most
 
 
@@ -79,7 +78,7 @@ def _along(summary: DataFrame, swept: list[str]) -> str:
     def rank(name: str) -> tuple[bool, int]:
         return _numeric(summary[name]), summary[name].nunique()
 
-    return max(swept, key=rank, default=VARIANT)
+    return max(swept, key=rank, default="variant")
 
 
 def _numeric(values: "Series[Any]") -> bool:

@@ -67,12 +67,7 @@ def load(study: Study, split: str) -> Split:
 def write(folder: Path, positions: range, data: Data, stream: SeedSequence, draw: Draw) -> None:
     """Draw a split from a random stream of its own, and write its arrays and `sha256.txt`, the hash of them.
 
-    Args:
-        folder: where to.
-        positions: of the split's samples among all samples of the study.
-        data: the shape of the samples.
-        stream: the random stream.
-        draw: draws the samples.
+    `positions` are those of its samples among all samples of the study; `data` gives their shape.
     """
     content = hashlib.sha256()
     background, labels = (default_rng(child) for child in stream.spawn(2))

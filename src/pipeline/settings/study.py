@@ -34,10 +34,7 @@ def load_task(name: str) -> Task:
 
 def task_options(task: Task) -> dict[str, Any]:
     """Return the options that a task gives its generator."""
-    return {key: value for key, value in task.items() if key not in _NOT_OPTIONS}
-
-
-_NOT_OPTIONS = ("name", "kind", TARGET, SOURCE, CONTENT)
+    return {key: value for key, value in task.items() if key not in ("name", "kind", TARGET, SOURCE, CONTENT)}
 
 
 def task_name() -> str:

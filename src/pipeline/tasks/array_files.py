@@ -15,13 +15,9 @@ Arrays = dict[str, NDArray[Any]]
 
 
 def read(path: str) -> Arrays:
-    """Return name -> array of a file; in Parquet, each column is an array.
+    """Return name -> array of a .npz or .parquet file, in which each column is an array; a `UserError` if it cannot.
 
-    Args:
-        path: of a file that ends in .npz or .parquet; a relative one starts at the project's root.
-
-    Raises:
-        UserError: if it cannot be read.
+    A relative path starts at the project's root.
     """
     if not path.endswith((".npz", ".parquet")):
         raise UserError(f"task.path is {path}: it must be a file that ends in .npz or .parquet.")

@@ -7,7 +7,7 @@ from numpy.random import Generator, default_rng
 
 from pipeline.results.splits import Draw, Samples
 from pipeline.settings.project import UserError
-from pipeline.settings.schema import CLASSIFICATION, Config, Data, Task
+from pipeline.settings.schema import CLASSIFICATION, Data, Task
 from pipeline.settings.study import task_options
 from pipeline.settings.user_code import TARGET, locate
 
@@ -35,12 +35,6 @@ def draw_of(task: Task) -> Draw:
         return function(background, labels, samples, data, **options, **position)  # type: ignore[no-any-return]
 
     return draw
-
-
-def check(config: Config) -> None:
-    """Raise a `UserError` unless the task's generator can draw the samples that a study needs."""
-    needed = max(config.data.samples + config.probe.samples, config.controls.null_key_samples)
-    check_task(config.task, config.data, needed)
 
 
 def check_task(task: Task, data: Data, needed: int = 8) -> None:

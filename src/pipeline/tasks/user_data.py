@@ -20,18 +20,9 @@ def samples_of_file(
     """Return samples of a file in an order drawn from `data.seed`, so that each belongs to one split only.
 
     The file holds `x` (samples, steps, features), `y` (samples,) and optionally `mask` (samples, steps), true at the
-    key steps. In Parquet these are columns, `x` of lists of lists.
-
-    Args:
-        background: not used.
-        labels: not used.
-        samples: number of samples.
-        data: the shape that they must have, and the seed of their order.
-        path: of the file.
-        first: position of the first sample in that order; the order starts again at its end.
-
-    Raises:
-        UserError: if the file cannot be read, or its arrays do not fit.
+    key steps. In Parquet these are columns, `x` of lists of lists. `first` is the position of the first sample in that
+    order, which starts again at its end; `background` and `labels` are not used. A `UserError` if the file cannot be
+    read, or its arrays do not fit.
     """
     del background, labels
     x, y, mask = _all_samples(path, data)

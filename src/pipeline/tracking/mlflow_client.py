@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from mlflow.entities import DatasetInput, Run
 
 Values = dict[str, Any]  # sections of the configuration, as params.json of a result holds them
+Metrics = list[tuple[str, float, int]]  # name, value, step
 
 
 class Tracker:
@@ -136,9 +137,8 @@ class Tracker:
         model = build.classifier(shape, Model(**values["model"]), Variant(**values["variant"]), regression)
         build.set_weights(model, result.weights)
         float32 = np.dtype(np.float32)
-        signature = ModelSignature(
-            Schema([TensorSpec(float32, (-1, *shape), "sequence")]), Schema([TensorSpec(float32, (-1, 1), "output")])
-        )
+        inputs, outputs = TensorSpec(float32, (-1, *shape), "sequence"), TensorSpec(float32, (-1, 1), "output")
+        signature = ModelSignature(Schema([inputs]), Schema([outputs]))
         packages = [f"{name}=={version(name)}" for name in ("tensorflow", "keras", "numpy")]
         with mlflow.start_run(run_id):
             mlflow.tensorflow.log_model(model, name="model", signature=signature, pip_requirements=packages)
@@ -170,13 +170,9 @@ class Tracker:
 
     @completed_first()
     def log(
-        self,
-        run_id: str,
-        metrics: list[tuple[str, float, int]],
-        params: dict[str, Any] | None = None,
-        tags: dict[str, str] | None = None,
+        self, run_id: str, metrics: Metrics, params: Values | None = None, tags: dict[str, str] | None = None
     ) -> None:
-        """Log metrics (name, value, step), params and tags, the tags with the last of the metrics."""
+        """Log metrics, params and tags, the tags with the last of the metrics."""
         from mlflow.entities import Metric, Param, RunTag
 
         now = int(time.time() * 1000)
