@@ -3,7 +3,7 @@
 from pipeline.execution.command_line import command
 from pipeline.report import comparison, terminal
 from pipeline.results import folders
-from pipeline.results.evidence_files import read_controls
+from pipeline.results.stage_files import read_controls
 from pipeline.settings.schema import Config
 from pipeline.tracking import sync
 

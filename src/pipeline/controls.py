@@ -11,8 +11,8 @@ from pipeline.execution.worker_pool import Pool
 from pipeline.measures import read_model
 from pipeline.report import terminal
 from pipeline.results import folders, splits
-from pipeline.results.evidence_files import ControlRun, read_controls, write_controls
 from pipeline.results.splits import Split
+from pipeline.results.stage_files import ControlRun, read_controls, write_controls
 from pipeline.settings.project import ROOT
 from pipeline.settings.schema import Config
 from pipeline.tasks import control_samples

@@ -11,9 +11,8 @@ from scipy.special import expit
 
 from pipeline.measures import attention_measures, attribution
 from pipeline.models.fit import train_seed
-from pipeline.results.evidence_files import UNTRAINED, ControlRun, ExplainedSeed
 from pipeline.results.splits import Split
-from pipeline.results.stage_files import AttendedSeed, TrainedSeed, Weights
+from pipeline.results.stage_files import UNTRAINED, AttendedSeed, ControlRun, ExplainedSeed, TrainedSeed, Weights
 from pipeline.settings.schema import Data, Explain, Study, Variant
 
 if TYPE_CHECKING:

@@ -10,10 +10,9 @@ from pandas import DataFrame, concat
 
 from pipeline.report import effects, html_page, render, tables
 from pipeline.report.tables import Tables, VariantResult
-from pipeline.results import evidence_files, folders, stage_files
-from pipeline.results.evidence_files import ONE_FEATURE, ControlRun
+from pipeline.results import folders, stage_files
 from pipeline.results.file_formats import write_text
-from pipeline.results.stage_files import AttendedSeed
+from pipeline.results.stage_files import ONE_FEATURE, AttendedSeed, ControlRun
 from pipeline.settings.project import UserError
 from pipeline.settings.schema import Study
 from pipeline.settings.study import load_variant
@@ -37,7 +36,7 @@ def load_variant_result(config: Study) -> VariantResult:
     with folders.reading(config, "models") as folder:
         trained, data = stage_files.read_training(folder), stage_files.read_dataset(folder)
     with folders.reading(config, "attention") as folder:
-        attended, explained = stage_files.read_attention(folder), evidence_files.read_explanations(folder)
+        attended, explained = stage_files.read_attention(folder), stage_files.read_explanations(folder)
     if not list(trained) == list(attended) == list(explained) == config.seeds:
         where = folders.shown(folders.folder(config, "attention"))
         raise UserError(f"{where} does not hold seeds {config.seeds}: {folders.remedy(config, 'attention')}")

@@ -9,7 +9,7 @@ from pandas import DataFrame, Series
 from pipeline.report.tables import ATTENTION, Tables
 from pipeline.report.titles import EFFECT_MEASURES, MEASURES, score_in
 from pipeline.report.verdicts import NOT_LEARNED, UNJUDGED, VERDICTS
-from pipeline.results.evidence_files import UNTRAINED
+from pipeline.results.stage_files import UNTRAINED
 
 
 def markdown(table: DataFrame) -> str:

@@ -8,7 +8,7 @@ from pipeline.report import tables
 from pipeline.report.markdown_tables import markdown, mean_and_range
 from pipeline.report.titles import score_in
 from pipeline.report.verdicts import VERDICTS
-from pipeline.results.evidence_files import ONE_FEATURE
+from pipeline.results.stage_files import ONE_FEATURE
 
 # Key mass that others found with the article's settings: a line-for-line port of the article's script to Keras 3, seed
 # 1337, and the means of another port over ten seeds; and, with one feature, one run of the original each.

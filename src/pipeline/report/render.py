@@ -14,7 +14,7 @@ from pipeline.report.tables import Tables, VariantResult
 from pipeline.report.titles import SCORES, score_in
 from pipeline.report.verdicts import CORRECT, NOT_LEARNED
 from pipeline.results import folders
-from pipeline.results.evidence_files import NULL_KEY, UNIFORM
+from pipeline.results.stage_files import NULL_KEY, UNIFORM
 from pipeline.settings.schema import CLASSIFICATION, Compare, Data, Model, Study, Train
 from pipeline.settings.study import task_options
 

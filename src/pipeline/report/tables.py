@@ -11,9 +11,8 @@ from pandas import DataFrame, Series
 from pandas.api.typing import DataFrameGroupBy
 
 from pipeline.report.verdicts import UNJUDGED, VERDICTS, verdict
-from pipeline.results.evidence_files import UNTRAINED, ControlRun, ExplainedSeed
 from pipeline.results.file_formats import write_text
-from pipeline.results.stage_files import AttendedSeed, TrainedSeed
+from pipeline.results.stage_files import UNTRAINED, AttendedSeed, ControlRun, ExplainedSeed, TrainedSeed
 from pipeline.settings.schema import Thresholds, Variant
 
 ATTENTION = "attention"  # its name among the explanations

@@ -12,10 +12,9 @@ from rich.table import Table
 
 from pipeline.report.titles import MEASURES, SCORES, score_in
 from pipeline.report.verdicts import CORRECT, UNJUDGED
-from pipeline.results.evidence_files import ControlRun
 from pipeline.results.file_formats import read_csv
 from pipeline.results.folders import shown
-from pipeline.results.stage_files import AttendedSeed, TrainedSeed
+from pipeline.results.stage_files import AttendedSeed, ControlRun, TrainedSeed
 from pipeline.settings.schema import Tracking
 
 BLOCKS = "▁▂▃▄▅▆▇█"

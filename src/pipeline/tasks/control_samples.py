@@ -7,8 +7,8 @@ from typing import NamedTuple
 from numpy.random import SeedSequence
 
 from pipeline.results import splits
-from pipeline.results.evidence_files import NULL_KEY, ONE_FEATURE, UNIFORM
 from pipeline.results.splits import Split
+from pipeline.results.stage_files import NULL_KEY, ONE_FEATURE, UNIFORM
 from pipeline.settings.project import UserError
 from pipeline.settings.schema import Data, Study, Variant
 from pipeline.settings.study import load_variant

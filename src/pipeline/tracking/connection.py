@@ -53,7 +53,9 @@ class Connection:
         except _errors() as error:
             self.lose(error)
             if not quiet:
-                self._report()
+                self.state = State.REPORTED
+                note = "no result is lost: `python -m pipeline.ui`, with the same tracking, fills in what is missing"
+                tqdm.write(f"MLflow was lost ({self.reason}); {note}.", file=sys.stderr)
             return None
         self.state, self.reason = State.CONNECTED, ""
         return result
@@ -61,11 +63,6 @@ class Connection:
     def lose(self, error: Exception) -> None:
         """Note that MLflow does not work, and why."""
         self.state, self.reason = State.LOST, _reason(error)
-
-    def _report(self) -> None:
-        self.state = State.REPORTED
-        note = "no result is lost: `python -m pipeline.ui`, with the same tracking, fills in what is missing"
-        tqdm.write(f"MLflow was lost ({self.reason}); {note}.", file=sys.stderr)
 
 
 connection = Connection()  # of this process
