@@ -19,7 +19,7 @@ CONTENT = "_content_"  # key of `content_hash`
 def locate(path: str, where: str) -> Any:
     """Return what a dotted path such as "package.module.name" names, in the environment or the project's root.
 
-    A `UserError` that names the parameter `where` it is, if there is no such thing or what it needs cannot be imported.
+    A `UserError` names the parameter `where` it is, if there is no such thing or what it needs cannot be imported.
     """
     try:
         with _root_on_path():

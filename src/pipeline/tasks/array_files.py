@@ -15,9 +15,9 @@ Arrays = dict[str, NDArray[Any]]
 
 
 def read(path: str) -> Arrays:
-    """Return name -> array of a .npz or .parquet file, in which each column is an array; a `UserError` if it cannot.
+    """Return name -> array of a file that ends in .npz or .parquet; in Parquet, each column is an array.
 
-    A relative path starts at the project's root.
+    A relative path starts at the project's root. A `UserError` if the file cannot be read.
     """
     if not path.endswith((".npz", ".parquet")):
         raise UserError(f"task.path is {path}: it must be a file that ends in .npz or .parquet.")
