@@ -31,7 +31,7 @@ def contrasts(cells: Values) -> dict[str, tuple[Values, Values]]:
 
     An effect is the paired difference of the first and the second group. placement: after - before, both averaged over
     sharing; sharing: unshared - shared, both averaged over placement; interaction: the effect of sharing after the LSTM
-    - that before it.
+    less that before it.
     """
     (before_shared, before_unshared), (after_shared, after_unshared) = cells
     return {
