@@ -96,7 +96,7 @@ class ControlRun(NamedTuple):
 
 
 def write_training(folder: Path, trained: dict[int, TrainedSeed], data: str, score: str = "accuracy") -> None:
-    """Write metrics.csv, history.csv, {weights,snapshots}/seed-N.npz, data.txt (hash of the data); `score`: its name."""
+    """Write metrics.csv, history.csv, {weights,snapshots}/seed-N.npz, data.txt (hash of data); `score` is a name."""
     write_text(folder / "data.txt", data + "\n")
     for seed, result in trained.items():
         write_arrays(folder / "weights" / f"seed-{seed}.npz", result.weights)
