@@ -76,8 +76,5 @@ def permuted_attention(head: Function, values: Array, weights: Array, rng: Gener
 
     Source: Jain & Wallace (2019), "Attention is not explanation".
     """
-    predictions = []
-    for _ in range(permutations):
-        order = rng.random(weights.shape[:2]).argsort(axis=1)[:, :, None]
-        predictions.append(head(values * np.take_along_axis(weights, order, axis=1)))
-    return np.stack(predictions)
+    orders = (rng.random(weights.shape[:2]).argsort(axis=1)[:, :, None] for _ in range(permutations))
+    return np.stack([head(values * np.take_along_axis(weights, order, axis=1)) for order in orders])

@@ -154,5 +154,5 @@ def load_array(path: Path, shape: tuple[int, ...], dtype: str, advice: str) -> N
     except (ValueError, OSError, EOFError):
         fits = False
     if not fits:
-        raise UserError(f"{shown(path)} is not a complete array of {dtype} {shape}: {advice}")
+        raise UserError(f"{shown(path)} is not a complete array of {np.dtype(dtype)} {shape}: {advice}")
     return array

@@ -15,6 +15,7 @@ from pipeline.settings.project import ROOT
 from pipeline.settings.schema import Data, Study
 
 SPLITS = ("train", "validation", "probe")
+ARRAYS = (("x.npy", "<f4", 3), ("y.npy", "<f4", 1), ("mask.npy", "|b1", 2))  # name, type, dimensions
 CHUNK = 65_536  # samples drawn or read at a time, so that memory does not grow with their number
 
 Samples = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]]  # x, y, mask
@@ -58,9 +59,8 @@ def load(study: Study, split: str) -> Split:
     kind, samples = f"data/{split}", sizes(study)[split]
     found, advice = folders.existing(study, kind), folders.remedy(study, kind)
     shape = (samples, *study.data.shape)
-    folders.load_array(found / "x.npy", shape, "float32", advice)
-    folders.load_array(found / "y.npy", shape[:1], "float32", advice)
-    folders.load_array(found / "mask.npy", shape[:2], "bool", advice)
+    for name, dtype, dimensions in ARRAYS:
+        folders.load_array(found / name, shape[:dimensions], dtype, advice)
     return Split(found.relative_to(ROOT), samples)
 
 
@@ -73,10 +73,7 @@ def write(folder: Path, positions: range, data: Data, stream: SeedSequence, draw
     background, labels = (default_rng(child) for child in stream.spawn(2))
     shape = (len(positions), *data.shape)
     with ExitStack() as stack:
-        files = [
-            stack.enter_context(_open_npy(folder / name, dtype, shape[:dimensions]))
-            for name, dtype, dimensions in (("x.npy", "<f4", 3), ("y.npy", "<f4", 1), ("mask.npy", "|b1", 2))
-        ]
+        files = [stack.enter_context(_open_npy(folder / name, dtype, shape[:size])) for name, dtype, size in ARRAYS]
         for start in range(0, len(positions), CHUNK):
             chunk = positions[start : start + CHUNK]
             for file, array in zip(files, draw(background, labels, len(chunk), data, chunk.start), strict=True):
