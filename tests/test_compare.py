@@ -13,9 +13,17 @@ from pipeline.measures import attention_measures
 from pipeline.report import effects, html_page, markdown_tables, render, tables, terminal
 from pipeline.report.tables import Tables, VariantResult
 from pipeline.report.verdicts import CORRECT, DIFFUSE, LATE, NOT_LEARNED, SILENT, UNJUDGED, VERDICTS, verdict
-from pipeline.results.evidence_files import NULL_KEY, UNIFORM, UNTRAINED, ControlRun, ExplainedSeed
-from pipeline.results.stage_files import AttendedSeed, Snapshots, TrainedSeed
-from pipeline.settings.errors import UserError
+from pipeline.results.stage_files import (
+    NULL_KEY,
+    UNIFORM,
+    UNTRAINED,
+    AttendedSeed,
+    ControlRun,
+    ExplainedSeed,
+    Snapshots,
+    TrainedSeed,
+)
+from pipeline.settings.project import UserError
 from pipeline.settings.schema import Compare, Controls, Data, Explain, Model, Probe, Study, Thresholds, Train, Variant
 
 LIMITS = Thresholds(0.95, 2.0, 0.95, 0.5, 0.9)

@@ -9,8 +9,7 @@ import pytest
 from conftest import SMALL, Project
 
 from pipeline.models.build import check_sums
-from pipeline.settings.errors import UserError
-from pipeline.settings.project import names_in
+from pipeline.settings.project import UserError, names_in
 
 pytestmark = pytest.mark.slow
 VARIANTS = "after_shared, after_unshared, bahdanau, before_shared, before_unshared, dense, luong, multi_head, none"

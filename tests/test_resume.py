@@ -11,8 +11,7 @@ import pytest
 from pipeline.execution import fingerprint, resume, worker_pool
 from pipeline.results import folders
 from pipeline.results.splits import Split
-from pipeline.settings.errors import UserError
-from pipeline.settings.project import ROOT
+from pipeline.settings.project import ROOT, UserError
 from pipeline.settings.study import params
 
 POOL = worker_pool.Pool(1, "test", "tasks")

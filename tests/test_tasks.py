@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from conftest import write_user_samples
 
-from pipeline.settings.errors import UserError
-from pipeline.settings.project import names_in
+from pipeline.settings.project import UserError, names_in
 from pipeline.settings.schema import Data
 from pipeline.settings.study import load_task
 from pipeline.tasks import lookup

@@ -12,7 +12,7 @@ from pyarrow import parquet
 
 from pipeline.results import splits
 from pipeline.results.file_formats import read_rows
-from pipeline.settings.errors import UserError
+from pipeline.settings.project import UserError
 from pipeline.settings.schema import Data
 from pipeline.settings.study import load_task, plain
 from pipeline.tasks import lookup, user_data

@@ -14,8 +14,7 @@ from pipeline.models import build, fit
 from pipeline.results import splits
 from pipeline.results.file_formats import read_rows
 from pipeline.results.splits import Split
-from pipeline.settings.errors import UserError
-from pipeline.settings.project import names_in
+from pipeline.settings.project import UserError, names_in
 from pipeline.settings.schema import Data, Explain, Model, Probe, Train, Variant
 from pipeline.settings.study import load_task, load_variant, params
 from pipeline.tasks import lookup

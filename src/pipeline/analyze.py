@@ -5,16 +5,17 @@ from importlib import import_module
 
 import numpy as np
 
-from pipeline.execution import fingerprint, worker_pool
+from pipeline.execution import fingerprint
 from pipeline.execution.command_line import command
+from pipeline.execution.worker_pool import Pool, each
 from pipeline.measures import read_model
 from pipeline.measures.read_model import AnalyzedSeed
 from pipeline.report import terminal
 from pipeline.results import folders, splits
-from pipeline.results.evidence_files import write_explanations
-from pipeline.results.stage_files import read_training, write_attention
+from pipeline.results.stage_files import read_training, write_attention, write_explanations
 from pipeline.settings.schema import Config
 from pipeline.tracking import sync
+from pipeline.tracking.connection import tracker_of
 
 
 def stage(config: Config) -> None:
@@ -27,17 +28,10 @@ def stage(config: Config) -> None:
         values = folders.values(config, "attention")
         sync.ensure(config.tracking, values, {seed: trained[seed]}, {seed: result.attended})
 
-    pool = worker_pool.Pool(
-        config.workers,
-        f"analyze {name}",
-        "seeds",
-        prepare=partial(_prepare, config),
-        received=log,
-        cluster=config.cluster,
-        fingerprint=partial(fingerprint.of, config, "attention", probe),
-    )
+    prepare, depends_on = partial(_prepare, config), partial(fingerprint.of, config, "attention", probe)
+    pool = Pool(config.workers, f"analyze {name}", "seeds", prepare, log, config.cluster, depends_on)
     tasks = {seed: (seed, result) for seed, result in trained.items()}
-    analyzed = worker_pool.each(partial(read_model.analyze_seed, config, probe), tasks, pool)
+    analyzed = each(partial(read_model.analyze_seed, config, probe), tasks, pool)
     attended = {seed: result.attended for seed, result in analyzed.items()}
     with folders.writing(config, "attention") as folder:
         arrays = np.stack([result.attention for result in analyzed.values()])
@@ -52,7 +46,7 @@ def _prepare(config: Config) -> None:
     """Import what is needed later while the workers import TensorFlow."""
     if config.tracking.uri:
         import_module("pipeline.report.figures")
-    sync.prepare(config.tracking)
+    tracker_of(config.tracking)
 
 
 main = command(stage)

@@ -3,17 +3,20 @@
 from pipeline.execution.command_line import command
 from pipeline.report import comparison, terminal
 from pipeline.results import folders
+from pipeline.results.stage_files import read_controls
 from pipeline.settings.schema import Config
 from pipeline.tracking import sync
 
 
 def stage(config: Config) -> None:
     """Write the comparison, and log it to MLflow."""
-    results, controls = comparison.load(config), comparison.load_controls(config)
+    results = comparison.load(config)
+    with folders.reading(config, "controls") as folder:
+        controls = read_controls(folder)
     with folders.writing(config, "comparison") as folder:
         comparison.write(folder, config, results, controls)
     target = folders.folder(config, "comparison")
-    sync.ensure_comparison(config.tracking, target)
+    sync.ensure_folder(config.tracking, "comparison", target)
     terminal.show_study(target, {result.variant.name: result.attended for result in results}, config.tracking)
 
 

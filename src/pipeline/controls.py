@@ -8,11 +8,11 @@ from tempfile import TemporaryDirectory
 from pipeline.execution import dask_cluster, fingerprint, resume
 from pipeline.execution.command_line import command
 from pipeline.execution.worker_pool import Pool
-from pipeline.measures import control_runs
+from pipeline.measures import read_model
 from pipeline.report import terminal
 from pipeline.results import folders, splits
-from pipeline.results.evidence_files import ControlRun, read_controls, write_controls
 from pipeline.results.splits import Split
+from pipeline.results.stage_files import ControlRun, read_controls, write_controls
 from pipeline.settings.project import ROOT
 from pipeline.settings.schema import Config
 from pipeline.tasks import control_samples
@@ -23,7 +23,7 @@ def stage(config: Config) -> None:
     """Train and read the controls that are not finished yet, and write their tables."""
     samples = splits.load(config, "train"), splits.load(config, "validation")
     depends_on = partial(fingerprint.of, config, "controls", *samples)
-    tasks = {control.title: (control,) for control in control_samples.planned(config)}
+    tasks = {f"{control.name}, {control.variant.name}": (control,) for control in control_samples.planned(config)}
     files = resume.Files(partial(write_controls, score=config.score), read_controls)
     pool = Pool(config.workers, "controls", "trained", cluster=config.cluster, fingerprint=depends_on)
     with resume.folder_of(depends_on()) as parts, folders.writing(config, "controls") as folder:
@@ -43,10 +43,8 @@ def _run_control(config: Config, samples: tuple[Split, Split], scratch: Path, co
     with TemporaryDirectory(dir=ROOT / scratch) as folder:
         drawn = control_samples.samples_of(config, control, samples, Path(folder))
         changed = (control.name, control.variant, control.data)
-        return [
-            control_runs.run_seed(config, changed, seed, drawn, dask_cluster.check_wanted)
-            for seed in config.controls.seeds
-        ]
+        seeds, observe = config.controls.seeds, dask_cluster.check_wanted
+        return [read_model.control_seed(config, changed, seed, drawn, observe) for seed in seeds]
 
 
 main = command(stage)

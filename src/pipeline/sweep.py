@@ -10,6 +10,7 @@ from pipeline.execution import dask_cluster, fingerprint
 from pipeline.execution.command_line import combinations, errors_reported
 from pipeline.execution.worker_pool import Pool, each
 from pipeline.report import sweep_tables, terminal
+from pipeline.report.comparison import load_variant_result
 from pipeline.report.sweep_tables import Point
 from pipeline.results import folders
 from pipeline.settings import study
@@ -82,18 +83,17 @@ def _spread(configs: list[Config], points: list[Point]) -> None:
 def _make_on_worker(config: Config, words: list[str]) -> None:
     study.params.cache_clear()  # params.yaml may have changed since this worker ran another sweep
     sys.argv[1:] = words  # quoted by messages that name a command
-    tracking = dataclasses.replace(config.tracking, uri=shared(config.tracking.uri))
-    make(dataclasses.replace(config, cluster=None, workers=1, tracking=tracking))
+    make(dataclasses.replace(config, cluster=None, workers=1, tracking=shared(config.tracking)))
 
 
 def gather(configs: list[Config], points: list[Point]) -> None:
     """Write the tables and figures of all combinations, and log them to MLflow."""
-    settings, results = configs[0].tracking, sweep_tables.load(points)
+    settings, results = configs[0].tracking, [load_variant_result(config) for config in configs]
     for config, result in zip(configs, results, strict=True):  # a worker of a cluster may not have been able to
         sync.ensure(config.tracking, folders.values(config, "attention"), result.trained, result.attended)
     folder = sweep_tables.folder_of(points, configs[0].results)
     sweep_tables.write(folder, points, results)
-    sync.ensure_sweep(settings, folder)
+    sync.ensure_folder(settings, "sweep", folder)
     terminal.show_summary(folder, list(points[0].swept) or ["variant"])
     terminal.show_where(folder, settings)
 

@@ -10,9 +10,10 @@ from pipeline.models import fit
 from pipeline.report import terminal
 from pipeline.results import folders, splits
 from pipeline.results.splits import Split
-from pipeline.results.stage_files import Point, TrainedSeed, read_seed, write_seed, write_training
+from pipeline.results.stage_files import Point, TrainedSeed, read_training, write_training
 from pipeline.settings.schema import Config
 from pipeline.tracking import live_runs, sync
+from pipeline.tracking.connection import shared, tracker_of
 
 
 def stage(config: Config) -> None:
@@ -21,8 +22,10 @@ def stage(config: Config) -> None:
     samples = splits.load(config, "train"), splits.load(config, "validation")
     data, tasks = samples[0].sha256, {seed: (seed,) for seed in config.seeds}
     depends_on = partial(fingerprint.of, config, "models", *samples)
-    files = resume.Files(partial(write_seed, data=data, score=config.score), read_seed)
-    prepare = partial(sync.prepare, config.tracking)
+    files = resume.Files(
+        lambda path, result: write_training(path, {0: result}, data, config.score), lambda path: read_training(path)[0]
+    )
+    prepare = partial(tracker_of, config.tracking)  # before the workers start: see there
     pool = Pool(config.workers, f"train {name}", "seeds", prepare, cluster=config.cluster, fingerprint=depends_on)
     with (
         live_runs.none_left_open(config.tracking),
@@ -39,7 +42,8 @@ def stage(config: Config) -> None:
 
 def _train_seed(config: Config, samples: tuple[Split, Split], seed: int) -> TrainedSeed:
     """Train a seed in a worker process, under a live run."""
-    with live_runs.run_of(live_runs.for_workers(config), folders.values(config, "models"), seed) as run:
+    tracking = shared(config.tracking) if config.cluster else config.tracking
+    with live_runs.run_of(tracking, folders.values(config, "models"), seed) as run:
 
         def observe(points: list[Point]) -> None:
             dask_cluster.check_wanted()

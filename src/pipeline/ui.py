@@ -5,7 +5,7 @@ import sys
 from typing import NoReturn
 
 from pipeline.execution.command_line import command
-from pipeline.settings.errors import UserError
+from pipeline.settings.project import UserError
 from pipeline.settings.schema import Config
 from pipeline.tracking import sync
 from pipeline.tracking.connection import connection, named, tracker_of, without_password

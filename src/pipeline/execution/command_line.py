@@ -19,8 +19,7 @@ from yaml import YAMLError
 
 from pipeline.execution import config_guard, signals
 from pipeline.settings import study
-from pipeline.settings.errors import UserError
-from pipeline.settings.project import ROOT, names_in
+from pipeline.settings.project import ROOT, UserError, names_in
 from pipeline.settings.schema import Config
 from pipeline.settings.validation import allowed, check, missing, refused, unknown, validated
 from pipeline.tasks import lookup
@@ -48,11 +47,8 @@ def command(stage: Callable[[Config], None]) -> Callable[[], None]:
 def combinations(check_stage: Callable[[Config], object]) -> list[tuple[Config, dict[str, str]]]:
     """Return every combination of the values that the command line sweeps, all of them checked before it returns.
 
-    Args:
-        check_stage: raises a `UserError` for a configuration that the stages cannot run.
-
-    Returns:
-        The configuration of each combination, and name -> value as written of what the command line sets.
+    A combination is a configuration, and name -> value as written of what the command line sets. `check_stage` raises a
+    `UserError` for a configuration that the stages cannot run.
     """
     if not {"-m", "--multirun"} & set(sys.argv):
         sys.argv.insert(1, "--multirun")
@@ -122,7 +118,8 @@ def _checked(values: DictConfig, choices: Mapping[str, Any]) -> Config:
             settings[group]["name"] = choices.get(group)
     config = validated(Config, settings)
     check(config, [*filter(None, [config.variant]), *map(study.load_variant, config.variants)])
-    lookup.check(config)
+    needed = max(config.data.samples + config.probe.samples, config.controls.null_key_samples)
+    lookup.check_task(config.task, config.data, needed)
     return config
 
 

@@ -10,8 +10,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from pipeline.settings.errors import UserError
-from pipeline.settings.project import ROOT
+from pipeline.settings.project import ROOT, UserError
 
 ALONE = ("packages", "cluster", "tracking")  # whose code may run; what receives code; what receives results, passwords
 FOREIGN = ("hydra", *ALONE)

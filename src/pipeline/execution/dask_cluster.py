@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from uuid import uuid4
 
 from pipeline.execution.start_tensorflow import import_tensorflow
-from pipeline.settings.errors import UserError
+from pipeline.settings.project import UserError
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -39,7 +39,8 @@ def results(
     """Yield an iterator over (key, result) of all tasks, in the order in which they finish.
 
     A task whose worker dies goes to another worker. When the block or this process ends, waiting tasks are withdrawn,
-    and a running one ends at its next call of `check_wanted`.
+    and a running one ends at its next call of `check_wanted`. A `UserError` if the cluster cannot be used or is lost,
+    or a worker would give other results.
 
     Args:
         work: what to do.
@@ -47,9 +48,6 @@ def results(
         title: names the tasks on the cluster's dashboard.
         address: of the cluster's scheduler.
         fingerprint: what a worker must have in common with this process.
-
-    Raises:
-        UserError: if the cluster cannot be used or is lost, or a worker would give other results.
     """
     name = f"cluster is {address}"
     with _connected(address, name) as client:
@@ -62,11 +60,8 @@ def results(
         except Exception as error:  # Dask sends what it can of an error that occurred before the check
             raise UserError(f"{name}: a worker cannot load this project ({error}); {ADVICE}.") from error
         group = f"{title}-{uuid4().hex}"
-        futures = [
-            _submit(client, partial(_run_task, agreement, work, key, arguments), (group, str(key)))
-            for key, arguments in tasks.items()
-        ]
-        yield _finished(futures, name)
+        calls = {(group, str(key)): partial(_run_task, agreement, work, key, *tasks[key]) for key in tasks}
+        yield _finished([_submit(client, call, key) for key, call in calls.items()], name)
 
 
 @contextmanager
@@ -118,11 +113,7 @@ async def _reach(address: str) -> None:
 
 
 async def _answering(client: "Client", name: str) -> list[str]:
-    """Return the addresses of the workers that answer, and report the others.
-
-    Raises:
-        UserError: if none answers.
-    """
+    """Return the addresses of the workers that answer, and report the others; a `UserError` if none answers."""
     workers: Any = await client.nthreads()  # awaitable, like all methods of a client, in its event loop
     calls = [asyncio.wait_for(client.run(os.getpid, workers=[worker]), ANSWER) for worker in workers]
     answers = zip(workers, await asyncio.gather(*calls, return_exceptions=True), strict=True)
@@ -178,9 +169,7 @@ class _Agreement(NamedTuple):
                 raise UserError(f"{subject} differs in {part}: {found.get(part)}, not {value}; {ADVICE}.")
 
 
-def _run_task(
-    agreement: _Agreement, work: Callable[..., Result], key: Key, arguments: tuple[Any, ...]
-) -> tuple[Key, Result]:
+def _run_task(agreement: _Agreement, work: Callable[..., Result], key: Key, *arguments: Any) -> tuple[Key, Result]:
     agreement.check()
     import_tensorflow()
     return key, work(*arguments)

@@ -45,9 +45,7 @@ def of(study: Study, kind: str, *splits: Split) -> dict[str, str]:
 def of_combinations(path: str, tasks_and_variants: list[Any]) -> dict[str, str]:
     """Return name -> what the combinations of a sweep depend on, if a worker runs each in the project's folder.
 
-    Args:
-        path: of a file in that folder, from `shared_folder`.
-        tasks_and_variants: those of the combinations.
+    `path` is that of a file in that folder, from `shared_folder`.
     """
     folder = "that of the sweep" if (ROOT / path).exists() else f"another one ({ROOT})"
     return {**environment(), "project folder": folder, "your own code or files": digest(plain(tasks_and_variants))}

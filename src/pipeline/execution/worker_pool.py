@@ -2,7 +2,7 @@
 
 import signal
 import sys
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple, TypeVar
 
@@ -13,10 +13,9 @@ from tqdm import tqdm
 from pipeline.execution import dask_cluster
 from pipeline.execution.signals import ignored_by_children
 from pipeline.execution.start_tensorflow import import_tensorflow
-from pipeline.settings.errors import UserError
+from pipeline.settings.project import UserError
 
 Result = TypeVar("Result")
-Item = TypeVar("Item")
 Key = TypeVar("Key", bound=Hashable)
 
 IDLE = 300  # seconds that a worker process waits for its next task before it ends
@@ -46,19 +45,15 @@ class Pool(NamedTuple):
 
 
 def each(work: Callable[..., Result], tasks: Mapping[Key, tuple[Any, ...]], pool: Pool) -> dict[Key, Result]:
-    """Return key -> `work(*arguments)` for each task, computed by the workers of a pool.
+    """Return key -> `work(*arguments)` for each task, key -> arguments, computed by the workers of a pool.
 
-    Args:
-        work: what to do; it must not depend on what its process did before. TensorFlow is imported for it.
-        tasks: key -> arguments.
-        pool: where the tasks run.
-
-    Raises:
-        UserError: if a worker process was killed from outside, or the cluster cannot do the work.
+    `work` must not depend on what its process did before; TensorFlow is imported for it. A `UserError` if a worker
+    process was killed from outside, or the cluster cannot do the work.
     """
     done: dict[Key, Result] = {}
+    bar = f"{{desc}} {{bar:24}} {{n_fmt}}/{{total_fmt}} {pool.unit}, {{elapsed}} elapsed, {{remaining}} left"
     with _started(work, tasks, pool) as results:
-        for key, result in _progress(results, pool, len(tasks)):
+        for key, result in tqdm(results, pool.title, len(tasks), bar_format=bar, file=sys.stderr):
             done[key] = result
             pool.received(key, result)
     return {key: done[key] for key in tasks}
@@ -100,9 +95,3 @@ def _start_worker() -> None:
     # loky replaces a worker whose memory grows, which is no leak here: TensorFlow keeps what it compiled.
     process_executor._MAX_MEMORY_LEAK_SIZE = sys.maxsize
     import_tensorflow()
-
-
-def _progress(items: Iterable[Item], pool: Pool, total: int) -> Iterator[Item]:
-    """Yield the items under a progress bar that shows the time left."""
-    form = f"{{desc}} {{bar:24}} {{n_fmt}}/{{total_fmt}} {pool.unit}, {{elapsed}} elapsed, {{remaining}} left"
-    return iter(tqdm(items, pool.title, total, bar_format=form, file=sys.stderr))

@@ -78,11 +78,7 @@ def input_dependence(attention: Attention, mask: Mask) -> Values:
 
 
 def kendall_tau(a: Attention, b: Attention) -> Values:
-    """Return Kendall's tau-b between two weightings of the steps, in [-1, 1]; NaN where one is constant.
-
-    Args:
-        a: (samples, steps).
-        b: (samples, steps).
+    """Return Kendall's tau-b between two weightings (samples, steps), in [-1, 1]; NaN where one is constant.
 
     Source: Kendall (1945), "The treatment of ties in ranking problems"; `scipy.stats.kendalltau` for one pair.
     """
@@ -92,22 +88,14 @@ def kendall_tau(a: Attention, b: Attention) -> Values:
     return np.asarray((signs_a * signs_b).sum(axis=(1, 2)) / np.where(norm > 0, norm, np.nan))
 
 
-MEASURES = {
-    f.__name__: f
-    for f in (key_mass, key_lift, hit_rate, mean_hit, average_precision, entropy, late_mass, input_dependence)
-}
+_ALL = (key_mass, key_lift, hit_rate, mean_hit, average_precision, entropy, late_mass, input_dependence)
+MEASURES = {measure.__name__: measure for measure in _ALL}
 
 
 def summarize(attention: Attention, mask: Mask, classes: NDArray[np.floating] | None) -> dict[str, float]:
-    """Return every measure averaged over samples, and `key_mass` for each label.
+    """Return name of a measure -> mean over the samples of one seed, NaN where no sample has a value.
 
-    Args:
-        attention: (samples, steps), of one seed.
-        mask: (samples, steps).
-        classes: (samples,), labels 0 and 1; None for a regression.
-
-    Returns:
-        Name -> mean over the samples; NaN where no sample has a value.
+    `key_mass` is also averaged for each label: `classes` (samples,) are labels 0 and 1, None for a regression.
     """
     means = {name: _mean(measure(attention, mask)) for name, measure in MEASURES.items()}
     mass = key_mass(attention, mask)

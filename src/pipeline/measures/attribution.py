@@ -26,13 +26,8 @@ def gradient_x_input(gradient: Function, x: Array) -> Array:
 def integrated_gradients(gradient: Function, x: Array, baseline: Array, points: int) -> Array:
     """Return the gradient averaged along the line from a baseline to each sample, times their difference.
 
-    Summed up, it is the logit of the sample less that of the baseline. The average is by the midpoint rule.
-
-    Args:
-        gradient: of the logit by the input.
-        x: (samples, steps, features).
-        baseline: broadcasts to `x`.
-        points: number of points on the line.
+    Summed up, it is the logit of the sample less that of the baseline, which broadcasts to `x` (samples, steps,
+    features). The average is by the midpoint rule, over a number of points on the line.
 
     Source: Sundararajan et al. (2017), "Axiomatic attribution for deep networks".
     """
@@ -44,11 +39,7 @@ def integrated_gradients(gradient: Function, x: Array, baseline: Array, points: 
 def occlusion(logit: Function, x: Array, rng: Generator, permutations: int) -> Array:
     """Return the mean absolute change of the logit when a step is replaced by that of another sample, (samples, steps).
 
-    Args:
-        logit: of the model.
-        x: (samples, steps, features).
-        rng: draws the permutations of the samples, one for each step.
-        permutations: number of permutations to average.
+    `rng` draws the permutations of the samples, one for each step; the change is averaged over their number.
     """
     before = logit(x)
     change = np.zeros(x.shape[:2])
@@ -85,8 +76,5 @@ def permuted_attention(head: Function, values: Array, weights: Array, rng: Gener
 
     Source: Jain & Wallace (2019), "Attention is not explanation".
     """
-    predictions = []
-    for _ in range(permutations):
-        order = rng.random(weights.shape[:2]).argsort(axis=1)[:, :, None]
-        predictions.append(head(values * np.take_along_axis(weights, order, axis=1)))
-    return np.stack(predictions)
+    orders = (rng.random(weights.shape[:2]).argsort(axis=1)[:, :, None] for _ in range(permutations))
+    return np.stack([head(values * np.take_along_axis(weights, order, axis=1)) for order in orders])

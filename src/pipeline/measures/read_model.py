@@ -1,5 +1,7 @@
-"""Attention read from a trained model, and everything that it is compared with."""
+"""Attention read from a trained model, and everything that it is compared with: explanations and controls."""
 
+import dataclasses
+from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -8,10 +10,10 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from pipeline.measures import attention_measures, attribution
-from pipeline.results.evidence_files import UNTRAINED, ExplainedSeed
+from pipeline.models.fit import train_seed
 from pipeline.results.splits import Split
-from pipeline.results.stage_files import AttendedSeed, TrainedSeed, Weights
-from pipeline.settings.schema import Explain, Study
+from pipeline.results.stage_files import UNTRAINED, AttendedSeed, ControlRun, ExplainedSeed, TrainedSeed, Weights
+from pipeline.settings.schema import Data, Explain, Study, Variant
 
 if TYPE_CHECKING:
     from pipeline.models.functions import Functions
@@ -21,10 +23,7 @@ Mask = NDArray[np.bool_]
 
 
 class AnalyzedSeed(NamedTuple):
-    """Everything read from one seed's model.
-
-    `attention` is (samples, steps), averaged over features or heads.
-    """
+    """Everything read from one seed's model; `attention` is (samples, steps), averaged over features or heads."""
 
     attention: Array
     attended: AttendedSeed
@@ -57,15 +56,10 @@ def analyze_seed(study: Study, probe: Split, seed: int, trained: TrainedSeed) ->
 
 
 def attention(study: Study, weights: Weights, x: Array) -> Array:
-    """Return attention weights on all samples, (samples, steps, features).
+    """Return attention weights on the samples `x`, both (samples, steps, features).
 
-    Args:
-        study: gives the model that the weights belong to.
-        weights: of the model, or only those that determine attention.
-        x: (samples, steps, features).
-
-    Raises:
-        UserError: if the weights of a sample do not sum to 1 in each feature.
+    `weights` are those of the study's model, or only those that determine attention. A `UserError` if the attention
+    weights of a sample do not sum to 1 in each feature.
     """
     from pipeline.models.build import check_sums, set_weights
 
@@ -85,11 +79,8 @@ def attended(weights: Array, mask: Mask, classes: Array | None) -> AttendedSeed:
 def explanations(functions: "Functions", x: Array, settings: Explain, rng: Generator) -> dict[str, NDArray[np.float64]]:
     """Return explanation -> weights (samples, steps), each at least 0, summing to 1 over the steps.
 
-    Args:
-        functions: of a model with its trained weights.
-        x: (samples, steps, features).
-        settings: number of integration steps and of permutations.
-        rng: draws the permutations of occlusion.
+    `functions` are those of a trained model, `x` is (samples, steps, features), `settings` the numbers of integration
+    steps and of permutations; `rng` draws the permutations of occlusion.
     """
     gradient, points = functions.gradient, settings.integration_steps
     mean, zero = x.mean(axis=0), np.zeros_like(x[0])
@@ -100,6 +91,27 @@ def explanations(functions: "Functions", x: Array, settings: Explain, rng: Gener
         "occlusion": attribution.occlusion(functions.logit, x, rng, settings.permutations),
     }
     return {name: attribution.importance(values) for name, values in attributions.items()}
+
+
+def control_seed(
+    study: Study,
+    changed: tuple[str, Variant, Data],
+    seed: int,
+    samples: tuple[Split, Split],
+    observe: Callable[[object], None],
+) -> ControlRun:
+    """Train a control of a study with one seed, and read its attention on held-out samples.
+
+    `changed` is its name, and the variant and data that it trains with, `samples` are those to train on and those held
+    out; `observe` is called about ten times an epoch.
+    """
+    name, variant, data = changed
+    study = dataclasses.replace(study, variant=variant, data=data)
+    trained = train_seed(study, seed, *samples, observe)
+    x, y, mask = (samples[1].rows(part, 0, study.controls.probe_samples) for part in ("x", "y", "mask"))
+    weights = attention(study, trained.weights, x).mean(axis=2)
+    result = attended(weights, mask, None if study.regression else y)
+    return ControlRun(name, variant, seed, trained.loss, trained.score, result)
 
 
 def _functions(study: Study) -> "Functions":

@@ -1,9 +1,11 @@
 """The attention layers: the article's block, and others to compare it with."""
 
-from typing import Any
+from typing import Any, TypeAlias
 
 import keras
 from keras import KerasTensor, ops
+
+Output: TypeAlias = KerasTensor | tuple[KerasTensor, KerasTensor]  # the second with the weights
 
 
 @keras.saving.register_keras_serializable(package="pipeline")
@@ -54,9 +56,7 @@ class StepAttention(keras.layers.Layer):
         self.kernel = self.add_weight(shape=(steps, steps), initializer=self.kernel_initializer, name="kernel")
         self.bias = self.add_weight(shape=(steps,), initializer="zeros", name="bias")
 
-    def call(
-        self, inputs: KerasTensor, return_attention_scores: bool = False
-    ) -> KerasTensor | tuple[KerasTensor, KerasTensor]:
+    def call(self, inputs: KerasTensor, return_attention_scores: bool = False) -> Output:
         """Weigh the steps of `inputs`; see the class for shapes and arguments."""
         by_feature = ops.transpose(inputs, (0, 2, 1))  # (batch, features, steps)
         weights = ops.softmax(ops.matmul(by_feature, self.kernel) + self.bias, axis=-1)
@@ -80,9 +80,7 @@ class NoAttention(keras.layers.Layer):
     Arguments and returns are those of `StepAttention`; the weights are 1 / steps, shape `(batch, steps, 1)`.
     """
 
-    def call(
-        self, inputs: KerasTensor, return_attention_scores: bool = False
-    ) -> KerasTensor | tuple[KerasTensor, KerasTensor]:
+    def call(self, inputs: KerasTensor, return_attention_scores: bool = False) -> Output:
         """Return `inputs`."""
         weights = ops.ones_like(inputs[:, :, :1]) / inputs.shape[1]
         return (inputs, weights) if return_attention_scores else inputs
@@ -113,9 +111,7 @@ class _LastStateAttention(keras.layers.Layer):
         """Return the context (batch, 1, features) and the weights, given `query` (batch, 1, features)."""
         raise NotImplementedError
 
-    def call(
-        self, inputs: KerasTensor, return_attention_scores: bool = False
-    ) -> KerasTensor | tuple[KerasTensor, KerasTensor]:
+    def call(self, inputs: KerasTensor, return_attention_scores: bool = False) -> Output:
         """Attend to the states `inputs`."""
         query = inputs[:, -1:, :]
         context, weights = self.attend(query, inputs)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from pipeline.models.attention_layers import StepAttention
 from pipeline.results.stage_files import Weights
-from pipeline.settings.errors import UserError
+from pipeline.settings.project import UserError
 from pipeline.settings.schema import Model, Shape, Variant
 from pipeline.settings.user_code import TARGET, locate
 
@@ -77,13 +77,13 @@ def build(
     draws = [int(draw) for draw in seed.generate_state(6) >> 1]  # Keras takes seeds of 31 bits
     before = variant.placement == "before"
     reader = _dense_reader(draws) if variant.reader == "dense" else recurrent_layer(model, not before, draws)
-    output = keras.layers.Dense(
-        1, activation, kernel_initializer=keras.initializers.GlorotUniform(draws[3]), name="output"
-    )
+    kernel = keras.initializers.GlorotUniform(draws[3])
+    output = keras.layers.Dense(1, activation, kernel_initializer=kernel, name="output")
     inputs = keras.Input((shape.time_steps, shape.input_dim), name="sequence")
     values = inputs if before else reader(inputs)
     weighted, weights = weigh(attention_layer(variant, draws[0]), values, variant, draws[0])
-    head = _head(weighted.ndim, reader if before else keras.layers.Flatten(name="flatten"), output)
+    after = reader if before else keras.layers.Flatten(name="flatten")
+    head: Layers = output if weighted.ndim == 2 else lambda states: output(after(states))
     part = keras.Input(weighted.shape[1:], name="weighted")
     return AttentionModel(
         classifier=keras.Model(inputs, head(weighted), name=variant.name),
@@ -94,26 +94,18 @@ def build(
     )
 
 
-def _head(dimensions: int, reader: Layers, output: Layers) -> Layers:
-    """Return the layers behind attention: its output is (batch, units), or has steps that a reader must read first."""
-    return output if dimensions == 2 else lambda weighted: output(reader(weighted))
-
-
 def _dense_reader(draws: list[int]) -> Layers:
     flatten = keras.layers.Flatten(name="flatten")
-    dense = keras.layers.Dense(
-        READER_UNITS, kernel_initializer=keras.initializers.GlorotUniform(draws[1]), name="dense"
-    )
+    kernel = keras.initializers.GlorotUniform(draws[1])
+    dense = keras.layers.Dense(READER_UNITS, kernel_initializer=kernel, name="dense")
     return lambda weighted: dense(flatten(weighted))
 
 
 def recurrent_layer(model: Model, sequences: bool, draws: list[int]) -> keras.layers.Layer:
-    """Return the recurrent layer of a model.
+    """Return the recurrent layer of a model; "bidirectional" is two LSTMs of its size, one for each direction.
 
-    Args:
-        model: the cell and its size; "bidirectional" is two LSTMs of that size, one for each direction.
-        sequences: whether it returns all states, (batch, steps, units), or the last one.
-        draws: seeds of the initial weights: the second and third, and the fifth and sixth for the other direction.
+    With `sequences` it returns all states, (batch, steps, units), else the last one. Of `draws`, the second and third
+    are the seeds of its initial weights, the fifth and sixth those of the other direction.
     """
     cell = keras.layers.GRU if model.cell == "gru" else keras.layers.LSTM
 
@@ -134,14 +126,9 @@ def recurrent_layer(model: Model, sequences: bool, draws: list[int]) -> keras.la
 
 
 def attention_layer(variant: Variant, seed: int) -> keras.layers.Layer:
-    """Return the attention layer of a variant: the article's, or the class that the variant names.
+    """Return the attention layer of a variant with the initial weights of a seed: the article's, or the class it names.
 
-    Args:
-        variant: which layer.
-        seed: of its initial weights.
-
-    Raises:
-        UserError: if the class does not accept its arguments, or is not a Keras layer.
+    A `UserError` if the class does not accept its arguments, or is not a Keras layer.
     """
     if variant.attention is None:
         kernel = "zeros" if variant.uniform else keras.initializers.GlorotUniform(seed)
@@ -153,9 +140,8 @@ def attention_layer(variant: Variant, seed: int) -> keras.layers.Layer:
         with _keras_draws(seed):
             layer = create(**arguments, name="attention")
     except Exception as error:  # a user's layer may raise anything
-        raise UserError(
-            f"variant {variant.name}: {target} cannot be created with {arguments}: {_line(error)}."
-        ) from error
+        reason = f"cannot be created with {arguments}: {_line(error)}."
+        raise UserError(f"variant {variant.name}: {target} {reason}") from error
     if not isinstance(layer, keras.layers.Layer):
         raise UserError(f"variant {variant.name}: {target} gives a {type(layer).__name__}: it must be a Keras layer.")
     return layer
@@ -166,8 +152,7 @@ def weigh(
 ) -> tuple[KerasTensor, KerasTensor]:
     """Return the output of an attention layer for values (batch, steps, features), and its weights (batch, steps, k).
 
-    Raises:
-        UserError: if it does not return such a pair.
+    A `UserError` if it does not return such a pair.
     """
     steps, subject = values.shape[1], f"variant {variant.name}: its attention layer"
     try:

@@ -38,14 +38,10 @@ def functions(shape: Shape, model: Model, variant: Variant) -> Functions:
     """Return a variant's functions, traced once in a process for all its weights."""
     built = build(shape, model, variant, SeedSequence(0), "linear")
     logit, head = in_batches(built.classifier), in_batches(built.head)
+    attention, values, weighted = map(in_batches, (built.attention, built.values, built.weighted))
+    gradient = in_batches(_input_gradient(built.classifier))
     return Functions(
-        built,
-        in_batches(built.attention),
-        in_batches(built.values),
-        in_batches(built.weighted),
-        lambda x: logit(x)[:, 0],
-        lambda weighted: head(weighted)[:, 0],
-        in_batches(_input_gradient(built.classifier)),
+        built, attention, values, weighted, lambda x: logit(x)[:, 0], lambda states: head(states)[:, 0], gradient
     )
 
 

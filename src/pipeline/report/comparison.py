@@ -10,21 +10,16 @@ from pandas import DataFrame, concat
 
 from pipeline.report import effects, html_page, render, tables
 from pipeline.report.tables import Tables, VariantResult
-from pipeline.results import evidence_files, folders, stage_files
-from pipeline.results.evidence_files import ONE_FEATURE, ControlRun
+from pipeline.results import folders, stage_files
 from pipeline.results.file_formats import write_text
-from pipeline.results.stage_files import AttendedSeed
-from pipeline.settings.errors import UserError
+from pipeline.results.stage_files import ONE_FEATURE, AttendedSeed, ControlRun
+from pipeline.settings.project import UserError
 from pipeline.settings.schema import Study
 from pipeline.settings.study import load_variant
 
 
 def load(study: Study) -> list[VariantResult]:
-    """Return the results of all variants of a study.
-
-    Raises:
-        UserError: if one is missing, was computed with other values or data, or lacks a seed.
-    """
+    """Return the results of all variants; a `UserError` if one is missing, outdated, of other data, or lacks a seed."""
     results: list[VariantResult] = []
     for name in study.variants:
         config = dataclasses.replace(study, variant=load_variant(name))
@@ -41,17 +36,11 @@ def load_variant_result(config: Study) -> VariantResult:
     with folders.reading(config, "models") as folder:
         trained, data = stage_files.read_training(folder), stage_files.read_dataset(folder)
     with folders.reading(config, "attention") as folder:
-        attended, explained = stage_files.read_attention(folder), evidence_files.read_explanations(folder)
+        attended, explained = stage_files.read_attention(folder), stage_files.read_explanations(folder)
     if not list(trained) == list(attended) == list(explained) == config.seeds:
         where = folders.shown(folders.folder(config, "attention"))
         raise UserError(f"{where} does not hold seeds {config.seeds}: {folders.remedy(config, 'attention')}")
     return VariantResult(config.chosen_variant(), data, trained, attended, explained)
-
-
-def load_controls(study: Study) -> list[ControlRun]:
-    """Return the runs of a study's controls; a `UserError` if they are missing, corrupt or outdated."""
-    with folders.reading(study, "controls") as folder:
-        return evidence_files.read_controls(folder)
 
 
 def tabulate(study: Study, results: list[VariantResult], controls: list[ControlRun]) -> Tables:
@@ -79,7 +68,8 @@ def write(folder: Path, study: Study, results: list[VariantResult], controls: li
         name = f"{result.variant.name}.csv"
         stage_files.write_curves(folder / "training" / name, result.trained, study.score)
         stage_files.write_vectors(folder / "attention" / name, result.attended)
-        tables.write(folder / "learning" / name, _key_masses(result))
+        masses = [{"seed": s, "batch": e.batches, "key_mass": e.key_mass} for s, e in result.explained.items()]
+        tables.write(folder / "learning" / name, concat(map(DataFrame, masses)))
         tables.write(folder / "heatmap" / name, _mean_courses(result))
     runs = [run for run in controls if run.control == ONE_FEATURE]
     one_feature = {run.variant.name: {r.seed: r.attended for r in runs if r.variant == run.variant} for run in runs}
@@ -111,20 +101,12 @@ def _write_figures(
         figures.save(figure, folder / f"{name}.png")
 
 
-def _key_masses(result: VariantResult) -> DataFrame:
-    """Return the key mass during training, a row for each seed and point."""
-    return concat(
-        DataFrame({"seed": seed, "batch": explained.batches, "key_mass": explained.key_mass})
-        for seed, explained in result.explained.items()
-    )
-
-
 def _mean_courses(result: VariantResult) -> DataFrame:
     """Return the attention during training, averaged over seeds, a row for each point and time step."""
     batches, mean, _ = result.course()
     points, steps = mean.shape
-    columns = {"batch": np.repeat(batches, steps), "step": np.tile(np.arange(steps), points), "attention": mean.ravel()}
-    return DataFrame(columns)
+    batch, step = np.repeat(batches, steps), np.tile(np.arange(steps), points)
+    return DataFrame({"batch": batch, "step": step, "attention": mean.ravel()})
 
 
 def headline(summary: DataFrame, score: str) -> dict[str, dict[str, float]]:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from pandas import DataFrame, concat
 
 from pipeline.report import paired_tests
-from pipeline.settings.errors import UserError
+from pipeline.settings.project import UserError
 from pipeline.settings.schema import Compare
 
 Values = NDArray[np.float64]
@@ -27,13 +27,11 @@ METRICS = (
 
 
 def contrasts(cells: Values) -> dict[str, tuple[Values, Values]]:
-    """Return effect -> two groups (seeds,); the effect is the paired difference of the first and the second.
+    """Return effect -> two groups (seeds,), given the values of a metric in the cells (placements, sharings, seeds).
 
-    placement: after - before, both averaged over sharing; sharing: unshared - shared, both averaged over placement;
-    interaction: the effect of sharing after the LSTM - that before it.
-
-    Args:
-        cells: values of a metric, shape (placements, sharings, seeds).
+    An effect is the paired difference of the first and the second group. placement: after - before, both averaged over
+    sharing; sharing: unshared - shared, both averaged over placement; interaction: the effect of sharing after the LSTM
+    less that before it.
     """
     (before_shared, before_unshared), (after_shared, after_unshared) = cells
     return {
@@ -54,13 +52,12 @@ def cells_of(runs: DataFrame) -> list[DataFrame]:
 def estimate(runs: DataFrame, settings: Compare, score: str = "accuracy") -> DataFrame:
     """Return a row for each effect and metric, p-values Holm-corrected over the three effects of a metric.
 
+    The table is empty if there is no variant for one of the four cells of the 2 x 2 design, or no mask.
+
     Args:
         runs: a row for each (variant, seed), the seeds of each variant in the same order.
         settings: confidence, number of resamples, and seed of the random numbers.
         score: name of the score, compared as well as the measures of attention.
-
-    Returns:
-        An empty table if there is no variant for one of the four cells of the 2 x 2 design, or no mask.
 
     Raises:
         UserError: if there are fewer than two seeds, or a value is NaN or infinite.
@@ -85,21 +82,20 @@ def _effects_on(metric: str, cells: list[DataFrame], settings: Compare, rng: Gen
         for d in differences
     ]
     seeds, p_values = len(differences[0]), [p for _, p in tests]
-    return DataFrame(
-        {
-            "effect": list(pairs),
-            "metric": metric,
-            "n": seeds,
-            "mean_difference": np.mean(differences, axis=1),
-            "iqm": paired_tests.interquartile_mean(differences, axis=1),
-            "low": [low for (low, _), _ in tests],
-            "high": [high for (_, high), _ in tests],
-            "p_a_over_b": [paired_tests.paired_probability(a, b) for a, b in pairs.values()],
-            "p": p_values,
-            "p_holm": paired_tests.holm(p_values),
-            "smallest_p": paired_tests.smallest_p(seeds, settings.resamples),
-        }
-    )
+    columns = {
+        "effect": list(pairs),
+        "metric": metric,
+        "n": seeds,
+        "mean_difference": np.mean(differences, axis=1),
+        "iqm": paired_tests.interquartile_mean(differences, axis=1),
+        "low": [low for (low, _), _ in tests],
+        "high": [high for (_, high), _ in tests],
+        "p_a_over_b": [paired_tests.paired_probability(a, b) for a, b in pairs.values()],
+        "p": p_values,
+        "p_holm": paired_tests.holm(p_values),
+        "smallest_p": paired_tests.smallest_p(seeds, settings.resamples),
+    }
+    return DataFrame(columns)
 
 
 def _finite(runs: DataFrame, metric: str) -> Values:

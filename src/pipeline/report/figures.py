@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -10,12 +10,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import PowerNorm
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+from pandas import DataFrame
 
 from pipeline.report.titles import EFFECT_MEASURES, MEASURES
 from pipeline.results.stage_files import AttendedSeed
-
-if TYPE_CHECKING:
-    from pandas import DataFrame
 
 # Okabe & Ito (2008), https://jfly.uni-koeln.de/color/
 BLUE, VERMILION, GREY, BLACK = "#56B4E9", "#D55E00", "#555555", "#000000"
@@ -25,10 +23,7 @@ def attention(variants: Mapping[str, Mapping[int, AttendedSeed]]) -> Figure:
     """Draw attention vectors as in the article: bars over the time steps, a panel for each variant.
 
     Bars are means over the seeds, dots single seeds. A step that is planted in all samples has another colour and a
-    hatch; a dashed line shows uniform attention.
-
-    Args:
-        variants: name -> seed -> attention.
+    hatch; a dashed line shows uniform attention. `variants` is name -> seed -> attention.
     """
     columns = min(2, len(variants))
     rows = -(-len(variants) // columns)
@@ -68,12 +63,10 @@ EFFECTS = {
 }
 
 
-def forest(effects: "DataFrame", significance: float) -> Figure:
-    """Draw the effects with their intervals, a panel for each measure.
+def forest(effects: DataFrame, significance: float) -> Figure:
+    """Draw the effects of `effects.estimate` with their intervals, a panel for each measure.
 
-    Args:
-        effects: table of `effects.estimate`.
-        significance: level below which the marker of a Holm-corrected p is filled.
+    The marker of a Holm-corrected p is filled below the level of significance.
     """
     figure, axes = panels(1, len(EFFECT_MEASURES), (10, 2.6))
     rows = effects.set_index(["metric", "effect"])
@@ -90,12 +83,10 @@ def forest(effects: "DataFrame", significance: float) -> Figure:
     return figure
 
 
-def explanations(table: "DataFrame", uniform: float) -> Figure:
+def explanations(table: DataFrame, uniform: float) -> Figure:
     """Draw the key mass of attention and of other explanations, by label if there are any, a panel for each variant.
 
-    Args:
-        table: of `tables.explanations`.
-        uniform: the key mass of equal weights.
+    `table` is that of `tables.explanations`, `uniform` the key mass of equal weights.
     """
     variants, names = table["variant"].unique(), table["explanation"].unique()
     figure, axes = panels(-(-len(variants) // 2), min(2, len(variants)), (10, 2.6 * -(-len(variants) // 2)))
@@ -110,8 +101,7 @@ def explanations(table: "DataFrame", uniform: float) -> Figure:
     for ax in axes[-1]:
         ax.set_xlabel("key mass (mean ± SD over seeds)")
     axes[0, 0].set_yticks(range(len(names)), names)
-    axes[0, 0].set_ylim(len(names) - 0.5, -0.5)
-    axes[0, 0].set_xlim(-0.03, 1.03)
+    axes[0, 0].set(xlim=(-0.03, 1.03), ylim=(len(names) - 0.5, -0.5))
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=3, frameon=False)
     return figure
 
@@ -127,11 +117,8 @@ Course = tuple[str, NDArray[np.int64], NDArray[np.floating], NDArray[np.floating
 def learning(courses: Sequence[Course], key: NDArray[np.floating]) -> Figure:
     """Draw attention during training: a heat map over batches and time steps, and below it the key mass.
 
-    An arrow marks the planted step. Below, thin lines are the seeds, the thick line is their median.
-
-    Args:
-        courses: of the variants, from batch 0.
-        key: share of samples with a key at each step, (steps,).
+    An arrow marks the planted step. Below, thin lines are the seeds, the thick line is their median. The courses start
+    at batch 0; `key` (steps,) is the share of samples with a key at each step.
     """
     figure, axes = panels(2, len(courses), (10, 4.4), sharey="row")
     for (name, batches, attention, masses), (upper, lower) in zip(courses, axes.T, strict=True):
@@ -141,14 +128,12 @@ def learning(courses: Sequence[Course], key: NDArray[np.floating]) -> Figure:
         lower.plot(batches, masses.T, color=BLUE, linewidth=0.8)
         lower.plot(batches, np.median(masses, axis=0), color=VERMILION, linewidth=2)
         upper.set_title(_title(name), fontsize=11)
-        lower.set_xlabel("batches seen")
         lower.set_xscale("symlog", linthresh=batches[1], linscale=0.5)
-        lower.set_xlim(0, batches[-1])
-        lower.set_xticks([0, *_POWERS[(batches[1] < _POWERS) & (batches[-1] >= _POWERS)]])
+        ticks = [0, *_POWERS[(batches[1] < _POWERS) & (batches[-1] >= _POWERS)]]
+        lower.set(xlabel="batches seen", xlim=(0, batches[-1]), xticks=ticks)
         lower.minorticks_off()
     axes[0, 0].set_ylabel("time step")
-    axes[1, 0].set_ylabel("key mass")
-    axes[1, 0].set_ylim(0, 1)
+    axes[1, 0].set(ylabel="key mass", ylim=(0, 1))
     figure.colorbar(image, ax=axes[0], label="attention weight")
     return figure
 

@@ -19,15 +19,15 @@ td { white-space: nowrap; } th { background: #f2f2f2; } code { background: #f2f2
 def html(markdown: str, folder: Path) -> str:
     """Return a Markdown text as a page: images of a folder are embedded, links to its files become plain text."""
     body = MarkdownIt("commonmark").enable("table").render(markdown)
-    body = re.sub(r'src="([^":]+)"', lambda found: f'src="{_data(folder / found[1])}"', body)
+
+    def embedded(found: re.Match[str]) -> str:
+        return f'src="data:image/png;base64,{base64.b64encode((folder / found[1]).read_bytes()).decode()}"'
+
+    body = re.sub(r'src="([^":]+)"', embedded, body)
     body = re.sub(r'<a href="[^":]+">(.*?)</a>', r"\1", body)
     title = markdown.splitlines()[0].removeprefix("# ")
     head = f'<meta charset="utf-8"><title>{title}</title><style>{STYLE}</style>'
     return f'<!doctype html>\n<html lang="en"><head>{head}</head><body>\n{body}</body></html>\n'
-
-
-def _data(path: Path) -> str:
-    return f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}"
 
 
 def with_note(page: str, note: str) -> str:

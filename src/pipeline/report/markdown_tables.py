@@ -9,7 +9,7 @@ from pandas import DataFrame, Series
 from pipeline.report.tables import ATTENTION, Tables
 from pipeline.report.titles import EFFECT_MEASURES, MEASURES, score_in
 from pipeline.report.verdicts import NOT_LEARNED, UNJUDGED, VERDICTS
-from pipeline.results.evidence_files import UNTRAINED
+from pipeline.results.stage_files import UNTRAINED
 
 
 def markdown(table: DataFrame) -> str:
@@ -72,10 +72,8 @@ def peaks_table(runs: DataFrame, *key_steps: int) -> str:
         late = seeds[~seeds["peak_step"].isin(key_steps)]
         elsewhere = [f"seed {row.seed}: step {row.peak_step}" for row in late.itertuples()]
         rows.append([variant, f"{len(seeds) - len(late)} of {len(seeds)}", ", ".join(elsewhere) or "none"])
-    steps = " or ".join(map(str, key_steps))
-    return markdown(
-        DataFrame(rows, columns=["variant", f"seeds that peak at step {steps}", "seeds that peak elsewhere"])
-    )
+    header = ["variant", f"seeds that peak at step {' or '.join(map(str, key_steps))}", "seeds that peak elsewhere"]
+    return markdown(DataFrame(rows, columns=header))
 
 
 def controls_table(controls: DataFrame) -> str:
@@ -113,11 +111,8 @@ def explanations_table(explanations: DataFrame) -> str:
 
 def learning_table(learning: DataFrame) -> str:
     """Return for each variant when the task was learned and when attention found the key, in batches."""
-    rows = [
-        [variant, _median_and_range(seeds["learned_at"]), _median_and_range(seeds["found_at"])]
-        for variant, seeds in learning.groupby("variant", sort=False)
-    ]
-    return markdown(DataFrame(rows, columns=["variant", "task learned after", "key found after"]))
+    cells = learning.groupby("variant", sort=False)[["learned_at", "found_at"]].agg(_median_and_range).reset_index()
+    return markdown(cells.set_axis(["variant", "task learned after", "key found after"], axis=1))
 
 
 def mean_and_range(values: "Series[float]") -> str:

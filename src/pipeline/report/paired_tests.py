@@ -25,7 +25,7 @@ def bootstrap_interval(
     confidence: float = 0.95,
     resamples: int = 10_000,
 ) -> tuple[float, float]:
-    """Return the percentile bootstrap interval of a statistic over seeds.
+    """Return the percentile bootstrap interval of a statistic over seeds; a `ValueError` for fewer than two values.
 
     Args:
         values: (seeds,), at least two.
@@ -33,9 +33,6 @@ def bootstrap_interval(
         statistic: maps values and `axis` to the statistic along that axis.
         confidence: level of the interval, above 0 and below 1.
         resamples: number of resamples.
-
-    Raises:
-        ValueError: for fewer than two values.
     """
     sample = np.asarray(values, np.float64)
     if len(sample) < 2:

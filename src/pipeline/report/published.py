@@ -8,7 +8,7 @@ from pipeline.report import tables
 from pipeline.report.markdown_tables import markdown, mean_and_range
 from pipeline.report.titles import score_in
 from pipeline.report.verdicts import VERDICTS
-from pipeline.results.evidence_files import ONE_FEATURE
+from pipeline.results.stage_files import ONE_FEATURE
 
 # Key mass that others found with the article's settings: a line-for-line port of the article's script to Keras 3, seed
 # 1337, and the means of another port over ten seeds; and, with one feature, one run of the original each.
@@ -51,8 +51,7 @@ def one_feature_table(controls: DataFrame) -> str:
 def figures_table(folder: Path) -> str:
     """Return for each figure of the original the published numbers and those found here, failures included.
 
-    Args:
-        folder: with the results of each experiment, as `pipeline.sweep` writes them.
+    The folder holds the results of each experiment, as `pipeline.sweep` writes them.
     """
     rows = []
     for experiment, figures in FIGURES.items():

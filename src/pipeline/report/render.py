@@ -14,7 +14,7 @@ from pipeline.report.tables import Tables, VariantResult
 from pipeline.report.titles import SCORES, score_in
 from pipeline.report.verdicts import CORRECT, NOT_LEARNED
 from pipeline.results import folders
-from pipeline.results.evidence_files import NULL_KEY, UNIFORM
+from pipeline.results.stage_files import NULL_KEY, UNIFORM
 from pipeline.settings.schema import CLASSIFICATION, Compare, Data, Model, Study, Train
 from pipeline.settings.study import task_options
 
@@ -29,10 +29,7 @@ ARTICLE = (TASK | {"name": "planted_key"}, DATA, Model(32, "lstm"), Train(1, 64,
 def render(study: Study, tables: Tables, first: VariantResult) -> str:
     """Return the report in Markdown.
 
-    Args:
-        study: the settings.
-        tables: the results.
-        first: the results of a variant; its samples, described by hash and key steps, are those of all variants.
+    The samples of the `first` variant, described by hash and key steps, are those of all variants.
     """
     key = first.key()
     fixed = [int(step) for step in np.flatnonzero(key == 1)]  # key steps in all samples
@@ -82,11 +79,8 @@ def _flat(values: Any, name: str = "") -> list[str]:
 def answer(runs: DataFrame, effects: DataFrame, settings: Compare, where: str = "the planted step") -> str:
     """Return the answer to the article's question in up to three sentences, each with its numbers and interval.
 
-    Args:
-        runs: table of `tables.runs`.
-        effects: table of `effects.estimate`; if it is empty, the answer is the first sentence only.
-        settings: section `compare` of the settings.
-        where: the steps that attention should find, in words.
+    `runs` is the table of `tables.runs`, `effects` that of `effects.estimate`: if it is empty, the answer is the first
+    sentence only. `where` names the steps that attention should find.
     """
     learned = runs[runs["verdict"] != NOT_LEARNED]
     start = f"Of {len(runs)} runs {len(learned)} learned the task"
@@ -110,9 +104,8 @@ def _share_correct(learned: DataFrame, settings: Compare) -> str:
     shares = correct.groupby(learned["seed"], sort=False).mean().to_numpy()
     if len(shares) < 2:
         return f"{correct.sum()} of these"
-    low, high = paired_tests.bootstrap_interval(
-        shares, default_rng(settings.seed), np.mean, settings.confidence, settings.resamples
-    )
+    options = (settings.confidence, settings.resamples)
+    low, high = paired_tests.bootstrap_interval(shares, default_rng(settings.seed), np.mean, *options)
     interval = f"{settings.confidence:.0%} interval {low:.0%} to {high:.0%}"
     return f"{correct.sum()} of these ({shares.mean():.0%} of them, {interval})"
 

@@ -16,16 +16,13 @@ from pipeline.report.titles import score_in
 
 # Okabe & Ito (2008), https://jfly.uni-koeln.de/color/
 STYLES = (("#0072B2", "o"), ("#D55E00", "s"), ("#009E73", "^"), ("#CC79A7", "D"), ("#E69F00", "v"), ("#56B4E9", "P"))
-VARIANT = "variant"
 MARKED = 8  # numbers along an axis that all get a tick, at most
 
 
 def measures(summary: DataFrame, swept: list[str]) -> Figure:
     """Draw share of `correct`, key mass and score over a swept value, a line for each combination of the others.
 
-    Args:
-        summary: a row for each combination, of `sweep_tables.tabulate`.
-        swept: names of the swept values.
+    `summary` has a row for each combination, of `sweep_tables.tabulate`; `swept` are the names of the swept values.
     """
     x, score = _along(summary, swept), score_in(summary)
     numeric = _numeric(summary[x])
@@ -52,8 +49,7 @@ def _frame(ax: Axes, title: str, values: "Series[Any]") -> None:
     """Set the title and scale the axes of a panel over swept values."""
     ticks = values.unique()
     ax.set_title(title, fontsize=11)
-    ax.set_xlabel(str(values.name))
-    ax.set_ylim(-0.03, 1.03)
+    ax.set(xlabel=str(values.name), ylim=(-0.03, 1.03))
     ax.grid(axis="y", color=GREY, alpha=0.2)
     if not _numeric(values):
         ax.set_xticks(range(len(ticks)), [str(tick) for tick in ticks], rotation=30, ha="right")
@@ -62,12 +58,7 @@ def _frame(ax: Axes, title: str, values: "Series[Any]") -> None:
 
 
 def samples(attention: NDArray[np.floating], mask: NDArray[np.bool_], shown: int = 16) -> Figure:
-    """Draw the attention on some samples beside the steps that it should find.
-
-    Args:
-        attention: (samples, steps), of one seed.
-        mask: (samples, steps), true at the key steps.
-        shown: number of samples to draw.
+    """Draw the attention of a seed on the first samples beside the steps that it should find, both (samples, steps).
 
     Source: the pictures of `examples/` of https://github.com/philipperemy/keras-attention.
     """
@@ -87,7 +78,7 @@ def _along(summary: DataFrame, swept: list[str]) -> str:
     def rank(name: str) -> tuple[bool, int]:
         return _numeric(summary[name]), summary[name].nunique()
 
-    return max(swept, key=rank, default=VARIANT)
+    return max(swept, key=rank, default="variant")
 
 
 def _numeric(values: "Series[Any]") -> bool:

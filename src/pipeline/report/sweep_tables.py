@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from pandas import DataFrame, concat
 
 from pipeline.report import tables
-from pipeline.report.comparison import load_variant_result
 from pipeline.report.tables import VariantResult
 from pipeline.results import folders, splits
 from pipeline.settings.project import ROOT
@@ -43,15 +42,6 @@ def folder_of(points: list[Point], requested: str | None) -> Path:
     """Return the folder of a sweep's results: the requested one, or one that no other sweep has."""
     identity = [[point.swept, folders.values(point.study, "attention")] for point in points]
     return ROOT / (requested or f"{folders.OUTPUTS}/sweep-{digest(identity)}")
-
-
-def load(points: list[Point]) -> list[VariantResult]:
-    """Return the results of all combinations.
-
-    Raises:
-        UserError: if one is missing, corrupt, or was computed with other values.
-    """
-    return [load_variant_result(point.study) for point in points]
 
 
 def tabulate(points: list[Point], results: list[VariantResult]) -> tuple[DataFrame, DataFrame]:

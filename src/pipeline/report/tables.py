@@ -11,9 +11,8 @@ from pandas import DataFrame, Series
 from pandas.api.typing import DataFrameGroupBy
 
 from pipeline.report.verdicts import UNJUDGED, VERDICTS, verdict
-from pipeline.results.evidence_files import UNTRAINED, ControlRun, ExplainedSeed
 from pipeline.results.file_formats import write_text
-from pipeline.results.stage_files import AttendedSeed, TrainedSeed
+from pipeline.results.stage_files import UNTRAINED, AttendedSeed, ControlRun, ExplainedSeed, TrainedSeed
 from pipeline.settings.schema import Thresholds, Variant
 
 ATTENTION = "attention"  # its name among the explanations
@@ -65,21 +64,19 @@ def read(path: Path) -> DataFrame:
 
 def runs(results: list[VariantResult], limits: Thresholds, score: str = "accuracy") -> DataFrame:
     """Return a row for each (variant, seed): verdict, peak of the mean vector, held-out loss and score, measures."""
-    rows = [
+    return DataFrame(
         _names(result.variant, seed) | _judged(trained, result.attended[seed], limits, score)
         for result in results
         for seed, trained in result.trained.items()
-    ]
-    return DataFrame(rows)
+    )
 
 
 def controls(control_runs: list[ControlRun], limits: Thresholds, score: str = "accuracy") -> DataFrame:
     """Return a row for each run of a control, with the columns of `runs`."""
-    rows = [
+    return DataFrame(
         {"control": run.control} | _names(run.variant, run.seed) | _judged(run, run.attended, limits, score)
         for run in control_runs
-    ]
-    return DataFrame(rows)
+    )
 
 
 def _names(variant: Variant, seed: int) -> dict[str, Any]:

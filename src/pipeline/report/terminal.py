@@ -12,10 +12,9 @@ from rich.table import Table
 
 from pipeline.report.titles import MEASURES, SCORES, score_in
 from pipeline.report.verdicts import CORRECT, UNJUDGED
-from pipeline.results.evidence_files import ControlRun
 from pipeline.results.file_formats import read_csv
 from pipeline.results.folders import shown
-from pipeline.results.stage_files import AttendedSeed, TrainedSeed
+from pipeline.results.stage_files import AttendedSeed, ControlRun, TrainedSeed
 from pipeline.settings.schema import Tracking
 
 BLOCKS = "▁▂▃▄▅▆▇█"
@@ -36,11 +35,7 @@ def show_training(trained: dict[int, TrainedSeed], score: str) -> None:
 
 
 def show_attention(variants: dict[str, dict[int, AttendedSeed]]) -> None:
-    """Print the mean attention vector of variants as lines of blocks, and mark the steps that are always planted.
-
-    Args:
-        variants: name -> seed -> attention.
-    """
+    """Print the mean vector of name -> seed -> attention as a line of blocks; mark steps that are always planted."""
     table = Table(box=None, pad_edge=False, show_header=False)
     for variant, attended in variants.items():
         vector = np.mean([result.vector for result in attended.values()], axis=0)

@@ -26,12 +26,8 @@ def verdict(
     - silent failure: a step without information stands out;
     - unjudged: a step stands out, and without a mask nobody knows whether it should.
 
-    Args:
-        learned: whether the held-out score reaches its limit.
-        measures: name -> value, from `attention_measures.summarize`.
-        vector: (steps,), attention averaged over samples.
-        key: (steps,), share of samples with a key at each step.
-        limits: the thresholds.
+    `learned` is whether the held-out score reaches its limit, `measures` the result of `attention_measures.summarize`,
+    `vector` (steps,) attention averaged over samples, `key` (steps,) the share of samples with a key at each step.
     """
     peak = int(vector.argmax())
     if not learned:

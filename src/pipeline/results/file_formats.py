@@ -2,8 +2,7 @@
 
 import csv
 import io
-import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -31,18 +30,14 @@ def write_text(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8", newline="\n")
 
 
-def write_csv(path: Path, header: list[str], rows: Iterable[list[Any]]) -> None:
-    """Write a table; floats with nine significant digits, which is what a float32 holds."""
+def write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
+    """Write a table; NaN where a row lacks a value; floats with nine significant digits, which a float32 holds."""
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerows([header, *([f"{v:.9g}" if isinstance(v, float) else v for v in row] for row in rows)])
+    header = dict.fromkeys(name for row in rows for name in row)
+    writer = csv.DictWriter(text, list(header), restval="nan", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({name: f"{v:.9g}" if isinstance(v, float) else v for name, v in row.items()} for row in rows)
     write_text(path, text.getvalue())
-
-
-def write_rows(path: Path, rows: list[dict[str, Any]]) -> None:
-    """Write a table of at least one row; NaN where a row lacks a value that others have."""
-    header = list(dict.fromkeys(name for row in rows for name in row))
-    write_csv(path, header, [[row.get(name, math.nan) for name in header] for row in rows])
 
 
 def read_csv(path: Path) -> list[dict[str, str]]:

@@ -14,8 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.results.file_formats import write_text
-from pipeline.settings.errors import UserError
-from pipeline.settings.project import ROOT
+from pipeline.settings.project import ROOT, UserError
 from pipeline.settings.schema import Study
 from pipeline.settings.study import digest, load_variant, params, plain
 
@@ -66,10 +65,7 @@ def writing(study: Study, kind: str) -> Iterator[Path]:
     """Yield an empty folder that replaces `folder(study, kind)` when the block succeeds.
 
     The folder also gets params.json, the values that its content depends on. After an error or Ctrl-C, the previous
-    folder is unchanged.
-
-    Raises:
-        UserError: if the folder cannot be written, for instance on a full disk.
+    folder is unchanged; a `UserError` if it cannot be written, for instance on a full disk.
     """
     target = folder(study, kind)
     try:
@@ -97,11 +93,7 @@ def replacing(target: Path) -> Iterator[Path]:
 
 
 def existing(study: Study, kind: str) -> Path:
-    """Return the folder of a kind of result, if it holds one made with these values.
-
-    Raises:
-        UserError: if it does not exist, or was made with other values; the message names the command that makes it.
-    """
+    """Return the folder of a result made with these values; if none is, a `UserError` names the command for it."""
     path = folder(study, kind)
     try:
         found = json.loads((path / PARAMS).read_text(encoding="utf-8"))
@@ -154,8 +146,7 @@ def _difference(found: Any, wanted: Any, name: str = "") -> str:
 def load_array(path: Path, shape: tuple[int, ...], dtype: str, advice: str) -> NDArray[Any]:
     """Return an array of a `.npy` file, mapped into memory and read-only.
 
-    Raises:
-        UserError: if the file is missing, incomplete, no array, or of another shape or type; it ends with `advice`.
+    A `UserError` if the file is missing, incomplete, no array, or of another shape or type; it ends with `advice`.
     """
     try:
         array: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
@@ -163,5 +154,5 @@ def load_array(path: Path, shape: tuple[int, ...], dtype: str, advice: str) -> N
     except (ValueError, OSError, EOFError):
         fits = False
     if not fits:
-        raise UserError(f"{shown(path)} is not a complete array of {dtype} {shape}: {advice}")
+        raise UserError(f"{shown(path)} is not a complete array of {np.dtype(dtype)} {shape}: {advice}")
     return array

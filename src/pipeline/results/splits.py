@@ -15,6 +15,7 @@ from pipeline.settings.project import ROOT
 from pipeline.settings.schema import Data, Study
 
 SPLITS = ("train", "validation", "probe")
+ARRAYS = (("x.npy", "<f4", 3), ("y.npy", "<f4", 1), ("mask.npy", "|b1", 2))  # name, type, dimensions
 CHUNK = 65_536  # samples drawn or read at a time, so that memory does not grow with their number
 
 Samples = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]]  # x, y, mask
@@ -54,38 +55,25 @@ def sizes(study: Study) -> dict[str, int]:
 
 
 def load(study: Study, split: str) -> Split:
-    """Return a split.
-
-    Raises:
-        UserError: if its files are missing, corrupt, or were made with other values.
-    """
+    """Return a split; a `UserError` if its files are missing, corrupt, or were made with other values."""
     kind, samples = f"data/{split}", sizes(study)[split]
     found, advice = folders.existing(study, kind), folders.remedy(study, kind)
-    shape = (samples, study.data.time_steps, study.data.input_dim)
-    folders.load_array(found / "x.npy", shape, "float32", advice)
-    folders.load_array(found / "y.npy", shape[:1], "float32", advice)
-    folders.load_array(found / "mask.npy", shape[:2], "bool", advice)
+    shape = (samples, *study.data.shape)
+    for name, dtype, dimensions in ARRAYS:
+        folders.load_array(found / name, shape[:dimensions], dtype, advice)
     return Split(found.relative_to(ROOT), samples)
 
 
 def write(folder: Path, positions: range, data: Data, stream: SeedSequence, draw: Draw) -> None:
     """Draw a split from a random stream of its own, and write its arrays and `sha256.txt`, the hash of them.
 
-    Args:
-        folder: where to.
-        positions: of the split's samples among all samples of the study.
-        data: the shape of the samples.
-        stream: the random stream.
-        draw: draws the samples.
+    `positions` are those of its samples among all samples of the study; `data` gives their shape.
     """
     content = hashlib.sha256()
     background, labels = (default_rng(child) for child in stream.spawn(2))
-    shape = (len(positions), data.time_steps, data.input_dim)
+    shape = (len(positions), *data.shape)
     with ExitStack() as stack:
-        files = [
-            stack.enter_context(_open_npy(folder / name, dtype, shape[:dimensions]))
-            for name, dtype, dimensions in (("x.npy", "<f4", 3), ("y.npy", "<f4", 1), ("mask.npy", "|b1", 2))
-        ]
+        files = [stack.enter_context(_open_npy(folder / name, dtype, shape[:size])) for name, dtype, size in ARRAYS]
         for start in range(0, len(positions), CHUNK):
             chunk = positions[start : start + CHUNK]
             for file, array in zip(files, draw(background, labels, len(chunk), data, chunk.start), strict=True):

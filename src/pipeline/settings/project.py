@@ -1,7 +1,11 @@
-"""Where the project is, and which files its conf/ offers."""
+"""The project: where it is, which files its conf/ offers, and the one exception for mistakes that users can correct."""
 
 import os
 from pathlib import Path
+
+
+class UserError(Exception):
+    """A user error; the message says in one sentence how to fix it."""
 
 
 def _find_root() -> Path:

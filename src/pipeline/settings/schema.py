@@ -7,8 +7,7 @@ from annotated_types import Predicate
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
-from pipeline.settings.errors import UserError
-from pipeline.settings.project import names_in
+from pipeline.settings.project import UserError, names_in
 
 CLASSIFICATION, REGRESSION = "classification", "regression"  # kinds of tasks
 T = TypeVar("T")
@@ -181,11 +180,7 @@ class Study:
         return self.score == "r2"
 
     def chosen_variant(self) -> Variant:
-        """Return the variant of a stage that works on one.
-
-        Raises:
-            UserError: if none was chosen; it names those that exist.
-        """
+        """Return the variant of a stage that works on one; if none was chosen, a `UserError` names those that exist."""
         if self.variant is None:
             known = ", ".join(names_in("variant"))
             raise UserError(f"This stage needs +variant=NAME, where NAME is one of: {known}.")

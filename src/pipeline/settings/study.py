@@ -8,8 +8,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from pipeline.settings.errors import UserError
-from pipeline.settings.project import ROOT, names_in
+from pipeline.settings.project import ROOT, UserError, names_in
 from pipeline.settings.schema import Study, Task, Variant
 from pipeline.settings.user_code import CONTENT, SOURCE, TARGET, content_hash, source_hash
 from pipeline.settings.validation import validated
@@ -35,10 +34,7 @@ def load_task(name: str) -> Task:
 
 def task_options(task: Task) -> dict[str, Any]:
     """Return the options that a task gives its generator."""
-    return {key: value for key, value in task.items() if key not in _NOT_OPTIONS}
-
-
-_NOT_OPTIONS = ("name", "kind", TARGET, SOURCE, CONTENT)
+    return {key: value for key, value in task.items() if key not in ("name", "kind", TARGET, SOURCE, CONTENT)}
 
 
 def task_name() -> str:

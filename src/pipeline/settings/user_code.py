@@ -10,8 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from pipeline.settings.errors import UserError
-from pipeline.settings.project import ROOT
+from pipeline.settings.project import ROOT, UserError
 
 TARGET, SOURCE = "_target_", "_source_"  # keys of a dotted path, and of `source_hash` of it
 CONTENT = "_content_"  # key of `content_hash`
@@ -20,12 +19,7 @@ CONTENT = "_content_"  # key of `content_hash`
 def locate(path: str, where: str) -> Any:
     """Return what a dotted path such as "package.module.name" names, in the environment or the project's root.
 
-    Args:
-        path: the dotted path.
-        where: the parameter that holds it, for messages.
-
-    Raises:
-        UserError: if there is nothing by that name, or what it needs cannot be imported.
+    A `UserError` names the parameter `where` it is, if there is no such thing or what it needs cannot be imported.
     """
     try:
         with _root_on_path():

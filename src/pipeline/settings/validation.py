@@ -9,8 +9,7 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from pipeline.settings.errors import UserError
-from pipeline.settings.project import names_in
+from pipeline.settings.project import UserError, names_in
 from pipeline.settings.schema import CLASSIFICATION, REGRESSION, Config, Data, Variant
 from pipeline.settings.user_code import TARGET
 
@@ -24,8 +23,7 @@ BOUNDS = {"minimum": "of at least", "exclusiveMinimum": "above", "maximum": "at 
 def validated(schema: type[T], values: Any) -> T:
     """Return the values of the configuration, or of some of its sections, as a type of `schema`.
 
-    Raises:
-        UserError: if a value is missing, unknown or not allowed.
+    A `UserError` if a value is missing, unknown or not allowed.
     """
     try:
         return TypeAdapter(schema).validate_python(values)
@@ -35,12 +33,11 @@ def validated(schema: type[T], values: Any) -> T:
         path = [str(part) for part in named]  # without positions in a list
         name = ".".join(path)
         if error["type"] in UNKNOWN:
-            sentence = unknown(name)
-        elif error["type"] == "missing":
-            sentence = missing(name)
-        else:
-            sentence = refused(name, reduce(lambda inner, part: inner[part], path, values), allowed(name))
-        raise UserError(sentence) from failure
+            raise UserError(unknown(name)) from failure
+        if error["type"] == "missing":
+            raise UserError(missing(name)) from failure
+        value = reduce(lambda inner, part: inner[part], path, values)
+        raise UserError(refused(name, value, allowed(name))) from failure
 
 
 def missing(name: str) -> str:

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.settings.errors import UserError
-from pipeline.settings.project import ROOT
+from pipeline.settings.project import ROOT, UserError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -16,13 +15,9 @@ Arrays = dict[str, NDArray[Any]]
 
 
 def read(path: str) -> Arrays:
-    """Return name -> array of a file; in Parquet, each column is an array.
+    """Return name -> array of a file that ends in .npz or .parquet; in Parquet, each column is an array.
 
-    Args:
-        path: of a file that ends in .npz or .parquet; a relative one starts at the project's root.
-
-    Raises:
-        UserError: if it cannot be read.
+    A relative path starts at the project's root. A `UserError` if the file cannot be read.
     """
     if not path.endswith((".npz", ".parquet")):
         raise UserError(f"task.path is {path}: it must be a file that ends in .npz or .parquet.")

@@ -7,9 +7,9 @@ from typing import NamedTuple
 from numpy.random import SeedSequence
 
 from pipeline.results import splits
-from pipeline.results.evidence_files import NULL_KEY, ONE_FEATURE, UNIFORM
 from pipeline.results.splits import Split
-from pipeline.settings.errors import UserError
+from pipeline.results.stage_files import NULL_KEY, ONE_FEATURE, UNIFORM
+from pipeline.settings.project import UserError
 from pipeline.settings.schema import Data, Study, Variant
 from pipeline.settings.study import load_variant
 from pipeline.tasks import lookup
@@ -22,11 +22,6 @@ class Control(NamedTuple):
     variant: Variant
     data: Data
     unrelated: bool = False
-
-    @property
-    def title(self) -> str:
-        """Return a name that no other control of the study has."""
-        return f"{self.name}, {self.variant.name}"
 
 
 def planned(study: Study) -> list[Control]:
@@ -64,13 +59,9 @@ def _first_of_each_placement(variants: list[Variant]) -> list[Variant]:
 
 
 def samples_of(study: Study, control: Control, unchanged: tuple[Split, Split], folder: Path) -> tuple[Split, Split]:
-    """Return the training and the held-out samples of a control.
+    """Return the training and the held-out samples of a control of a study.
 
-    Args:
-        study: gives the task.
-        control: which one.
-        unchanged: the study's training and held-out samples, for a control that does not change them.
-        folder: where the samples of any other control are drawn.
+    `unchanged` are the study's, for a control that does not change them; those of others are drawn in the folder.
     """
     if control.data == study.data and not control.unrelated:
         return unchanged

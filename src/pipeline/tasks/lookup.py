@@ -6,8 +6,8 @@ import numpy as np
 from numpy.random import Generator, default_rng
 
 from pipeline.results.splits import Draw, Samples
-from pipeline.settings.errors import UserError
-from pipeline.settings.schema import CLASSIFICATION, Config, Data, Task
+from pipeline.settings.project import UserError
+from pipeline.settings.schema import CLASSIFICATION, Data, Task
 from pipeline.settings.study import task_options
 from pipeline.settings.user_code import TARGET, locate
 
@@ -17,8 +17,7 @@ FIRST = "first"  # the argument of a generator that has a limited number of samp
 def draw_of(task: Task) -> Draw:
     """Return the generator that a task names, bound to its options.
 
-    Raises:
-        UserError: if there is no such generator, or it does not accept these options.
+    A `UserError` if there is no such generator, or it does not accept these options.
     """
     name, options = task["name"], task_options(task)
     function = locate(task[TARGET], f"task.{TARGET}")
@@ -38,12 +37,6 @@ def draw_of(task: Task) -> Draw:
     return draw
 
 
-def check(config: Config) -> None:
-    """Raise a `UserError` unless the task's generator can draw the samples that a study needs."""
-    needed = max(config.data.samples + config.probe.samples, config.controls.null_key_samples)
-    check_task(config.task, config.data, needed)
-
-
 def check_task(task: Task, data: Data, needed: int = 8) -> None:
     """Raise a `UserError` unless a task's generator returns samples of the right shapes and values.
 
@@ -56,7 +49,7 @@ def check_task(task: Task, data: Data, needed: int = 8) -> None:
         x, y, mask = draw(default_rng(0), default_rng(0), samples, data)
     except (TypeError, ValueError) as error:
         raise UserError(f"task {name} cannot draw samples ({error}).") from error
-    shape = (samples, data.time_steps, data.input_dim)
+    shape = (samples, *data.shape)
     for part, array, wanted, kind in (("x", x, shape, "f4"), ("y", y, shape[:1], "f4"), ("mask", mask, shape[:2], "?")):
         if array.shape != wanted or array.dtype != np.dtype(kind):
             found = f"{array.dtype} {array.shape}"

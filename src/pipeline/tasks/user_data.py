@@ -8,7 +8,7 @@ from numpy.random import Generator, default_rng
 from numpy.typing import NDArray
 
 from pipeline.results.splits import Samples
-from pipeline.settings.errors import UserError
+from pipeline.settings.project import UserError
 from pipeline.settings.schema import Data
 from pipeline.tasks import array_files
 from pipeline.tasks.generators import plant
@@ -20,18 +20,9 @@ def samples_of_file(
     """Return samples of a file in an order drawn from `data.seed`, so that each belongs to one split only.
 
     The file holds `x` (samples, steps, features), `y` (samples,) and optionally `mask` (samples, steps), true at the
-    key steps. In Parquet these are columns, `x` of lists of lists.
-
-    Args:
-        background: not used.
-        labels: not used.
-        samples: number of samples.
-        data: the shape that they must have, and the seed of their order.
-        path: of the file.
-        first: position of the first sample in that order; the order starts again at its end.
-
-    Raises:
-        UserError: if the file cannot be read, or its arrays do not fit.
+    key steps. In Parquet these are columns, `x` of lists of lists. `first` is the position of the first sample in that
+    order, which starts again at its end; `background` and `labels` are not used. A `UserError` if the file cannot be
+    read, or its arrays do not fit.
     """
     del background, labels
     x, y, mask = _all_samples(path, data)
@@ -71,13 +62,10 @@ def planted_in_series(
         UserError: if the series cannot be read, or does not fit.
     """
     series, name = _series(path), path or "that of vega_datasets"
-    for parameter, value, most in zip(
-        ("time_steps", "input_dim"), (data.time_steps, data.input_dim), series.shape, strict=True
-    ):
+    for (parameter, value), most in zip(data.shape._asdict().items(), series.shape, strict=True):
         if value > most:
-            raise UserError(
-                f"data.{parameter} is {value}: it must be at most {most}, as the series ({name}) has {series.shape}."
-            )
+            advice = f"it must be at most {most}, as the series ({name}) has {series.shape}"
+            raise UserError(f"data.{parameter} is {value}: {advice}.")
     starts = background.integers(0, len(series) - data.time_steps + 1, samples)
     x = series[starts[:, None] + np.arange(data.time_steps), : data.input_dim]
     return plant(x, background, labels, data, feature=feature, noise=noise)
@@ -91,9 +79,7 @@ def _all_samples(path: str, data: Data) -> Samples:
     x, y = _numbers(path, "x", arrays["x"]), _numbers(path, "y", arrays["y"])
     if x.ndim != 3 or not len(x):
         raise UserError(f"task.path is {path}: x is {x.shape}: it must be (samples, time steps, features).")
-    for name, wanted, found in zip(
-        ("time_steps", "input_dim"), (data.time_steps, data.input_dim), x.shape[1:], strict=True
-    ):
+    for (name, wanted), found in zip(data.shape._asdict().items(), x.shape[1:], strict=True):
         if wanted != found:
             raise UserError(f"data.{name} is {wanted}: it must be {found}, as x in {path} is {x.shape}.")
     if y.shape != x.shape[:1]:
@@ -122,14 +108,11 @@ def _mask(path: str, mask: NDArray[Any] | None, shape: tuple[int, ...]) -> NDArr
         raise UserError(f"task.path is {path}: mask is {mask.dtype} {mask.shape}: it must be {wanted}.")
     unmarked = np.flatnonzero(~mask.any(axis=1))
     if len(unmarked):
-        advice = "it must mark a step of each, or be left out"
-        raise UserError(
-            f"task.path is {path}: mask marks nothing in {len(unmarked)} samples (sample {unmarked[0]}): {advice}."
-        )
+        found, advice = f"{len(unmarked)} samples (sample {unmarked[0]})", "it must mark a step of each, or be left out"
+        raise UserError(f"task.path is {path}: mask marks nothing in {found}: {advice}.")
     if mask.all():
-        raise UserError(
-            f"task.path is {path}: mask marks every step: it must distinguish key steps from others, or be left out."
-        )
+        advice = "it must distinguish key steps from others, or be left out"
+        raise UserError(f"task.path is {path}: mask marks every step: {advice}.")
     return mask.astype(bool)
 
 

@@ -1,19 +1,22 @@
 """How MLflow is reached, and what happens to logging when it stops answering."""
 
+import dataclasses
 import os
 import re
 import sys
 from collections.abc import Callable
 from enum import Enum
 from functools import cache
+from typing import TypeVar
 
 from tqdm import tqdm
 
 from pipeline.execution.start_tensorflow import importing
-from pipeline.settings.errors import UserError
+from pipeline.settings.project import UserError
 from pipeline.settings.schema import Tracking
 from pipeline.tracking.mlflow_client import Tracker
 
+T = TypeVar("T")
 DEFAULTS = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "4",  # seconds; MLflow's own settings try for four minutes
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",  # whatever is missed is filled in from the files later
@@ -41,26 +44,25 @@ class Connection:
     def __init__(self) -> None:
         self.state, self.reason = State.CONNECTED, ""
 
-    def attempt(self, log: Callable[[], object], quiet: bool = False) -> None:
-        """Call what logs, unless MLflow is lost; see the class."""
+    def attempt(self, log: Callable[[], T], quiet: bool = False) -> T | None:
+        """Return what a call that logs returns, None if MLflow is lost; see the class."""
         if self.state is State.REPORTED or (quiet and self.state is State.LOST):
-            return
+            return None
         try:
-            log()
-            self.state, self.reason = State.CONNECTED, ""
+            result = log()
         except _errors() as error:
             self.lose(error)
             if not quiet:
-                self._report()
+                self.state = State.REPORTED
+                note = "no result is lost: `python -m pipeline.ui`, with the same tracking, fills in what is missing"
+                tqdm.write(f"MLflow was lost ({self.reason}); {note}.", file=sys.stderr)
+            return None
+        self.state, self.reason = State.CONNECTED, ""
+        return result
 
     def lose(self, error: Exception) -> None:
         """Note that MLflow does not work, and why."""
         self.state, self.reason = State.LOST, _reason(error)
-
-    def _report(self) -> None:
-        self.state = State.REPORTED
-        note = "no result is lost: `python -m pipeline.ui`, with the same tracking, fills in what is missing"
-        tqdm.write(f"MLflow was lost ({self.reason}); {note}.", file=sys.stderr)
 
 
 connection = Connection()  # of this process
@@ -68,10 +70,10 @@ connection = Connection()  # of this process
 
 @cache
 def tracker_of(settings: Tracking) -> Tracker | None:
-    """Return the process's tracker, or None if tracking is off.
+    """Return the process's tracker, or None if tracking is off; a `UserError` says why MLflow cannot be used.
 
-    Raises:
-        UserError: if MLflow cannot be used; it says why.
+    The first call imports MLflow, and creates database and experiment if need be. It must happen before worker
+    processes start, which would get in each other's way, and before an interrupt, which must close their runs at once.
     """
     if not settings.uri:
         return None
@@ -111,9 +113,9 @@ def without_password(text: str) -> str:
     return re.sub(r"(?<=://)([^\s/:@]*):[^\s/@]*@", r"\1:***@", text)
 
 
-def shared(uri: str | None) -> str | None:
-    """Return where the workers of a cluster log to; None for an embedded database: each machine may have its own."""
-    return None if str(uri).startswith("sqlite:") else uri
+def shared(settings: Tracking) -> Tracking:
+    """Return where the workers of a cluster log to; nowhere for an embedded database: each machine may have its own."""
+    return dataclasses.replace(settings, uri=None) if str(settings.uri).startswith("sqlite:") else settings
 
 
 def _errors() -> tuple[type[Exception], ...]:

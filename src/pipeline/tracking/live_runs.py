@@ -1,6 +1,5 @@
 """Runs that MLflow shows while their seeds train, and what happens to them when training fails."""
 
-import dataclasses
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -10,7 +9,7 @@ from pipeline.execution.signals import completed_first
 from pipeline.results.stage_files import Point, TrainedSeed
 from pipeline.settings.schema import Config, Tracking
 from pipeline.tracking import sync
-from pipeline.tracking.connection import connection, shared, tracker_of
+from pipeline.tracking.connection import connection, tracker_of
 from pipeline.tracking.mlflow_client import Tracker, Values
 
 PAUSE = 2.0  # seconds between two messages about the training curve
@@ -61,7 +60,7 @@ class LiveRun:
 
     def _finish(self, tracker: Tracker, result: TrainedSeed) -> None:
         if not self.run_id:
-            sync.ensure_seed(tracker, self.values, self.seed, (result, None), [])
+            sync.ensure_seed(tracker, self.values, self.seed, (result, None))
         elif tracker.find(**sync.result_tags(self.values, self.seed, result)):
             tracker.delete(self.run_id)
         else:
@@ -82,12 +81,6 @@ def run_of(settings: Tracking, values: Values, seed: int) -> Iterator[LiveRun]:
         run.end(error)
         raise
     run.end()
-
-
-def for_workers(config: Config) -> Tracking:
-    """Return where worker processes log."""
-    uri = shared(config.tracking.uri) if config.cluster else config.tracking.uri
-    return dataclasses.replace(config.tracking, uri=uri)
 
 
 @contextmanager

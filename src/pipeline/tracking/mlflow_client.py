@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from mlflow.entities import DatasetInput, Run
 
 Values = dict[str, Any]  # sections of the configuration, as params.json of a result holds them
+Metrics = list[tuple[str, float, int]]  # name, value, step
 
 
 class Tracker:
@@ -136,9 +137,8 @@ class Tracker:
         model = build.classifier(shape, Model(**values["model"]), Variant(**values["variant"]), regression)
         build.set_weights(model, result.weights)
         float32 = np.dtype(np.float32)
-        signature = ModelSignature(
-            Schema([TensorSpec(float32, (-1, *shape), "sequence")]), Schema([TensorSpec(float32, (-1, 1), "output")])
-        )
+        inputs, outputs = TensorSpec(float32, (-1, *shape), "sequence"), TensorSpec(float32, (-1, 1), "output")
+        signature = ModelSignature(Schema([inputs]), Schema([outputs]))
         packages = [f"{name}=={version(name)}" for name in ("tensorflow", "keras", "numpy")]
         with mlflow.start_run(run_id):
             mlflow.tensorflow.log_model(model, name="model", signature=signature, pip_requirements=packages)
@@ -156,29 +156,23 @@ class Tracker:
         params, tags = {"probe.samples": values["probe"]["samples"]}, {"attention_hash": result.attention_hash()}
         self.log(run_id, metrics, params, tags)
 
-    def log_comparison(self, run_id: str, folder: Path) -> None:
-        """Log the files of a comparison; to the page, add a note on commit and Python."""
+    def log_folder(self, run_id: str, folder: Path) -> None:
+        """Log the files of a comparison or a sweep; to a comparison's page, add a note on commit and Python."""
         from pipeline.report import html_page
 
         self.client.log_artifacts(run_id, str(folder))
+        if not (folder / "report.html").exists():
+            return
         html = (folder / "report.html").read_text(encoding="utf-8")
         self.client.log_text(run_id, html_page.with_note(html, provenance.note()), "report.html")
         headline = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
         self.log(run_id, [(f"{variant}.{name}", v, 0) for variant, row in headline.items() for name, v in row.items()])
 
-    def log_sweep(self, run_id: str, folder: Path) -> None:
-        """Log the files of a sweep."""
-        self.client.log_artifacts(run_id, str(folder))
-
     @completed_first()
     def log(
-        self,
-        run_id: str,
-        metrics: list[tuple[str, float, int]],
-        params: dict[str, Any] | None = None,
-        tags: dict[str, str] | None = None,
+        self, run_id: str, metrics: Metrics, params: Values | None = None, tags: dict[str, str] | None = None
     ) -> None:
-        """Log metrics (name, value, step), params and tags, the tags with the last of the metrics."""
+        """Log metrics, params and tags, the tags with the last of the metrics."""
         from mlflow.entities import Metric, Param, RunTag
 
         now = int(time.time() * 1000)

@@ -6,7 +6,7 @@ was made from), `weights_hash` and `attention_hash` (the results), and one for e
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -19,53 +19,28 @@ from pipeline.tracking.connection import connection, tracker_of
 from pipeline.tracking.mlflow_client import Tracker, Values
 
 
-def prepare(settings: Tracking) -> None:
-    """Get MLflow ready before it is used: import it, and create database and experiment if need be.
-
-    This must happen before worker processes start, which would get in each other's way, and before an interrupt, which
-    must close their runs at once.
-
-    Raises:
-        UserError: if MLflow cannot be used, before any work is done.
-    """
-    tracker_of(settings)
-
-
 def ensure(
     settings: Tracking, values: Values, trained: dict[int, TrainedSeed], attended: dict[int, AttendedSeed] | None = None
 ) -> int:
-    """Ensure that each seed's result has a FINISHED run; create it from the result where there is none.
+    """Ensure that each seed's result has a FINISHED run; return how many were added or completed from the results.
 
-    Args:
-        settings: where MLflow keeps the runs.
-        values: what the results were made from.
-        trained: seed -> result of training.
-        attended: seed -> result of the analysis, if there is one.
-
-    Returns:
-        How many runs were added or completed.
+    `values` are what the results were made from, `trained` and `attended` seed -> result of training and of analysis.
     """
-    added: list[int] = []
+    added = 0
     if tracker := tracker_of(settings):
         for seed, result in trained.items():
             results = (result, attended[seed] if attended else None)
-            connection.attempt(partial(ensure_seed, tracker, values, seed, results, added))
-    return len(added)
+            added += bool(connection.attempt(partial(ensure_seed, tracker, values, seed, results)))
+    return added
 
 
-def ensure_seed(
-    tracker: Tracker,
-    values: Values,
-    seed: int,
-    results: tuple[TrainedSeed, AttendedSeed | None],
-    added: list[int],
-) -> None:
-    """Ensure that one seed's result has a FINISHED run; append the seed to `added` if a run was added or completed."""
+def ensure_seed(tracker: Tracker, values: Values, seed: int, results: tuple[TrainedSeed, AttendedSeed | None]) -> bool:
+    """Ensure that one seed's result has a FINISHED run; return whether one was added or completed."""
     trained, attended = results
     runs = tracker.find(**result_tags(values, seed, trained))
     hashes = [run.data.tags.get("attention_hash", "") for run in runs]
     if runs and (attended is None or attended.attention_hash() in hashes):
-        return
+        return False
     if "" in hashes:
         run_id = runs[hashes.index("")].info.run_id
     else:
@@ -74,34 +49,26 @@ def ensure_seed(
             tracker.log_training(run_id, values, seed, trained)
     if attended is not None:
         tracker.log_attention(run_id, values, name_and_tags(values, seed)[0], attended)
-    added.append(seed)
+    return True
 
 
-def ensure_comparison(settings: Tracking, folder: Path) -> bool:
-    """Ensure that a comparison has a FINISHED run, with its tables, report and figures; return whether it was added."""
-    return _ensure_folder(settings, "comparison", folder, Tracker.log_comparison)
+def ensure_folder(settings: Tracking, kind: str, folder: Path) -> bool:
+    """Ensure that a comparison or a sweep has a FINISHED run with its files; return whether it was added.
 
-
-def ensure_sweep(settings: Tracking, folder: Path) -> bool:
-    """Ensure that a sweep has a FINISHED run, with its tables and figures; return whether it was added."""
-    return _ensure_folder(settings, "sweep", folder, Tracker.log_sweep)
-
-
-def _ensure_folder(settings: Tracking, kind: str, folder: Path, log: Callable[[Tracker, str, Path], None]) -> bool:
-    """Ensure that a folder has a FINISHED run of a kind, identified by a hash of all its files."""
+    It is identified by a hash of all its files.
+    """
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     content = {f"{kind}_hash": hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:12]}
-    added: list[str] = []
 
-    def add(tracker: Tracker) -> None:
-        if not tracker.find(**content):
-            with tracker.run(kind, {"kind": kind, **content}) as run_id:
-                log(tracker, run_id, folder)
-            added.append(run_id)
+    def add(tracker: Tracker) -> bool:
+        if tracker.find(**content):
+            return False
+        with tracker.run(kind, {"kind": kind, **content}) as run_id:
+            tracker.log_folder(run_id, folder)
+        return True
 
-    if tracker := tracker_of(settings):
-        connection.attempt(partial(add, tracker))
-    return bool(added)
+    tracker = tracker_of(settings)
+    return bool(tracker and connection.attempt(partial(add, tracker)))
 
 
 def fill_from_files(settings: Tracking) -> int:
@@ -118,9 +85,9 @@ def fill_from_files(settings: Tracking) -> int:
             added += ensure(settings, analysis_values, trained, read_attention(analysis))
         added += ensure(settings, values, trained)
     for _, folder in _results("comparison"):
-        added += ensure_comparison(settings, folder)
+        added += ensure_folder(settings, "comparison", folder)
     for table in sorted(ROOT.glob(f"{folders.OUTPUTS}/sweep-*/summary.csv")):
-        added += ensure_sweep(settings, table.parent)
+        added += ensure_folder(settings, "sweep", table.parent)
     return added
 
 
