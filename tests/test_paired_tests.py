@@ -80,8 +80,7 @@ def test_exact_test_against_brute_force(differences):
 
 def test_patterns_of_signs_with_the_same_sum_tie_in_spite_of_rounding():
     # The sum is 0.001, as small as it can be but for the sign: no pattern is less extreme.
-    d = [0.0, 0.0, 0.0, 0.0, 1.188, 3.375, -1.75, -2.812]
-    assert paired_tests.sign_flip_test(d, rng()) == 1
+    assert paired_tests.sign_flip_test([0.0, 0.0, 0.0, 0.0, 1.188, 3.375, -1.75, -2.812], rng()) == 1
 
 
 def test_sampled_test_agrees_with_the_exact_one(monkeypatch):
