@@ -10,6 +10,7 @@ import sys
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -84,15 +85,13 @@ def postgresql() -> Iterator[str]:
         control, data = [found[-1] / "pg_ctl", "-w", "-D", folder / "data"], folder / "data"
         settings = f"-c listen_addresses=127.0.0.1 -c port={port} -c unix_socket_directories={folder}"
 
-        def run(*words: object) -> None:
-            subprocess.run(words, **options)  # noqa: PLW1510 (checked: see the options)
-
-        run(found[-1] / "initdb", "-D", data, "-U", "mlflow", "-A", "trust")
-        run(*control, "-l", folder / "log", "-o", settings, "start")
+        run = partial(subprocess.run, **options)
+        run([found[-1] / "initdb", "-D", data, "-U", "mlflow", "-A", "trust"])
+        run([*control, "-l", folder / "log", "-o", settings, "start"])
         try:
             yield f"postgresql+psycopg2://mlflow@127.0.0.1:{port}/postgres"
         finally:
-            run(*control, "-m", "immediate", "stop")
+            run([*control, "-m", "immediate", "stop"])
 
 
 def mlflow_server(folder: Path, store: str, *words: str, **environment: str) -> Server:
@@ -137,7 +136,7 @@ class Cluster:
         self.nodes.append(node)
         node.start()
         with Client(self.address) as client:
-            client.wait_for_workers(sum(other.process is not None for other in self.nodes), 120)
+            client.wait_for_workers(sum(other.process is not None for other in self.nodes), timeout=120)
         return node
 
     def __enter__(self) -> "Cluster":
@@ -147,6 +146,15 @@ class Cluster:
     def __exit__(self, *_: object) -> None:
         for server in (*self.nodes, self.scheduler):
             server.kill()
+
+
+def runs_of(uri: str, experiment: str = "attention"):
+    """Return a client of an MLflow store, and all runs of an experiment."""
+    from mlflow import MlflowClient
+
+    client = MlflowClient(uri)
+    found = client.get_experiment_by_name(experiment)
+    return client, client.search_runs([found.experiment_id], max_results=1000) if found else []
 
 
 def stored(project):

@@ -31,12 +31,9 @@ def test_by_hand(name, expected):
     np.testing.assert_allclose(measures.MEASURES[name](ATTENTION, MASK), expected, atol=1e-12)
 
 
-def test_entropy_by_hand():
+def test_entropy_and_input_dependence_by_hand():
     attention = np.array([[0.5, 0.5, 0, 0], [0.25, 0.25, 0.25, 0.25], [0, 0, 0, 1]])
     np.testing.assert_allclose(measures.entropy(attention, attention > 0), [0.5, 1, 0], atol=1e-12)
-
-
-def test_input_dependence_by_hand():
     # Two one-hot samples at different steps: mean (1/2, 1/2); JS = H(3/4, 1/4) - (0 + ln 2) / 2.
     expected = -(0.75 * np.log(0.75) + 0.25 * np.log(0.25)) - np.log(2) / 2
     attention = np.array([[1.0, 0.0], [0.0, 1.0]])

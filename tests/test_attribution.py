@@ -23,9 +23,11 @@ def square_gradient(x):
     return 2 * logit(x)[:, None, None] * WEIGHTS
 
 
-def test_gradient_x_input_by_hand():
+def test_gradient_x_input_by_hand_and_where_the_input_is_zero():
     expected = [[[1, -2], [0, 0], [6, 0]], [[0, 0], [0, 0], [3, 1]]]
     np.testing.assert_array_equal(attribution.gradient_x_input(gradient, X), expected)
+    assert (attribution.gradient_x_input(square_gradient, X)[1, 0] == 0).all()
+    assert (attribution.integrated_gradients(square_gradient, X, np.zeros_like(X[0]), 8)[1, 0] == 0).all()
 
 
 def test_integrated_gradients_of_a_linear_model_by_hand():
@@ -39,11 +41,6 @@ def test_integrated_gradients_sum_to_the_difference_of_logits(seed, points):
     x, baseline = np.random.default_rng(seed).normal(size=(2, 4, 3, 2))
     found = attribution.integrated_gradients(square_gradient, x, baseline, points).sum(axis=(1, 2))
     np.testing.assert_allclose(found, logit(x) ** 2 - logit(baseline) ** 2, atol=1e-9)  # exact: the gradient is linear
-
-
-def test_gradient_x_input_is_zero_where_the_input_is():
-    assert (attribution.gradient_x_input(square_gradient, X)[1, 0] == 0).all()
-    assert (attribution.integrated_gradients(square_gradient, X, np.zeros_like(X[0]), 8)[1, 0] == 0).all()
 
 
 def test_occlusion_by_hand():

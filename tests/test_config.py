@@ -2,7 +2,10 @@
 
 import ctypes
 import json
+import re
 import resource
+from functools import reduce
+from operator import getitem
 
 import numpy as np
 import pytest
@@ -126,18 +129,15 @@ def test_a_bad_value_gets_one_sentence(answers, words, sentence):
     code, error, started = answers[words]
     assert (code, started) == (1, [])
     assert sentence in error
-    assert error.startswith("error: ")
-    assert error.count("\n") == 1
+    assert re.fullmatch("error: .*\n", error)
 
 
 @pytest.mark.parametrize("words", ACCEPTED)
 def test_a_value_arrives_with_its_type(answers, words):
     code, error, (config,) = answers[words]
-    assert (code, error) == (0, "")
     *path, expected = ACCEPTED[words]
-    for name in path:
-        config = config[name]
-    assert (config, type(config)) == (expected, type(expected))
+    found = reduce(getitem, path, config)
+    assert (code, error, found, type(found)) == (0, "", expected, type(expected))
 
 
 @pytest.mark.parametrize("words", ["train.epoch=3", "train.epochs=many", "data=null", "task=nix", "data.key_step=6"])

@@ -90,11 +90,10 @@ def test_a_key_at_the_first_step_is_what_the_documents_say_of_it():
     assert {run["verdict"] for run in learned} == {"correct"}
 
 
-@pytest.mark.parametrize("name", ["requirements.lock", "requirements-services.lock"])
-def test_the_lock_names_hashes_and_no_address(name):
-    lock = read(name)
-    assert "--hash=sha256:" in lock
-    assert not re.search(r"https?://|file:|--index|--find-links", lock)
+def test_the_locks_name_hashes_and_no_address():
+    for lock in map(read, ("requirements.lock", "requirements-services.lock")):
+        assert "--hash=sha256:" in lock
+        assert not re.search(r"https?://|file:|--index|--find-links", lock)
 
 
 def anchors(text):

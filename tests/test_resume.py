@@ -53,7 +53,7 @@ def interrupted(fingerprint):
     return work
 
 
-def test_finished_tasks_are_not_repeated(root, capsys):
+def test_finished_tasks_are_not_repeated_but_for_another_fingerprint(root, capsys):
     first = interrupted({"code": "1"})
     assert run({"code": "1"}, second := Work()) == {"a": "A", "b": "B", "c": "C"}
     assert (first.words, second.words) == (["a", "b", "c"], ["c"])
@@ -61,9 +61,6 @@ def test_finished_tasks_are_not_repeated(root, capsys):
     run({"code": "1"}, third := Work())
     assert third.words == ["a", "b", "c"]  # when all are finished, none is kept
     assert not list(root.glob("outputs/unfinished/*"))
-
-
-def test_results_with_another_fingerprint_are_not_used():
     interrupted({"code": "1"})
     run({"code": "2"}, other := Work())
     assert other.words == ["a", "b", "c"]

@@ -8,7 +8,7 @@ import time
 
 import pytest
 from conftest import RESULTS, SMALL, Project, error_of, wait_for
-from services import free_port, mlflow_server, postgresql, s3_server, serve, stored
+from services import free_port, mlflow_server, postgresql, runs_of, s3_server, serve, stored
 
 pytestmark = pytest.mark.service
 TRAIN = ("train", "+variant=after_unshared", "tracking=server")
@@ -35,19 +35,6 @@ def trained(tmp_path_factory):
     return project, project.bytes("models")
 
 
-def environment(server):
-    return {"MLFLOW_TRACKING_URI": server.address}
-
-
-def runs_on(server, experiment="attention"):
-    """Return all runs that a server shows, and a client of it."""
-    from mlflow import MlflowClient
-
-    client = MlflowClient(server.address)
-    found = client.get_experiment_by_name(experiment)
-    return client, client.search_runs([found.experiment_id], max_results=1000) if found else []
-
-
 LOG = """
 import json, sys
 from pathlib import Path
@@ -68,7 +55,7 @@ def test_eight_processes_that_log_at_once_lose_no_run_and_no_metric(server, fres
     words = (sys.executable, "-c", LOG, server.address, str(fresh.root / "models/after_unshared"))
     started = [subprocess.Popen([*words, str(n)], stdout=subprocess.PIPE, text=True) for n in range(8)]
     assert [process.communicate(timeout=400)[0] for process in started] == ["2\n"] * 8
-    client, runs = runs_on(server, "eight at once")
+    client, runs = runs_of(server.address, "eight at once")
     logged = sorted((run.data.params["data.seed"], run.data.tags["seed"]) for run in runs)
     assert logged == [(number, seed) for number in "01234567" for seed in "07"]
     for run in runs:
@@ -81,7 +68,7 @@ def test_eight_processes_that_log_at_once_lose_no_run_and_no_metric(server, fres
 
 def curve_shown(server, experiment):
     """Return whether a RUNNING run shows a point of its training curve."""
-    _, runs = runs_on(server, experiment)
+    _, runs = runs_of(server.address, experiment)
     return any(run.info.status == "RUNNING" and "train_loss" in run.data.metrics for run in runs)
 
 
@@ -94,7 +81,7 @@ def test_training_goes_on_when_the_server_is_lost(database, tmp_path, trained, w
     words = ["tracking=server", f"tracking.experiment={experiment}"]
     with mlflow_server(tmp_path, database) as server:
         train = ("python", "-m", "pipeline.train", "+variant=after_unshared", *words, f"workers={workers}")
-        with project.started(*train, env=environment(server)) as process:
+        with project.started(*train, env={"MLFLOW_TRACKING_URI": server.address}) as process:
             wait_for(lambda: curve_shown(server, experiment), process)
             server.stop() if what_happens == "answers no more" else server.kill()
             if comes_back:
@@ -109,9 +96,9 @@ def test_training_goes_on_when_the_server_is_lost(database, tmp_path, trained, w
         assert "Traceback" not in error
         server.kill()
         server.start()
-        out = project.stage("ui", *words, env=environment(server)).stdout.splitlines()
+        out = project.stage("ui", *words, env={"MLFLOW_TRACKING_URI": server.address}).stdout.splitlines()
         assert out == [f"{0 if comes_back else 2} runs added from the result files.", f"MLflow UI: {server.address}"]
-        runs = runs_on(server, experiment)[1]
+        runs = runs_of(server.address, experiment)[1]
         finished = [run for run in runs if run.info.status == "FINISHED"]
         assert sorted(run.data.tags["seed"] for run in finished) == ["0", "7"]
         assert {run.info.status for run in runs} <= {"FINISHED", "KILLED"}
@@ -140,7 +127,7 @@ def test_a_password_that_is_wrong(tmp_path, trained):
     )
     secrets = {"MLFLOW_AUTH_CONFIG_PATH": str(config), "MLFLOW_FLASK_SERVER_SECRET_KEY": "for a test"}
     with mlflow_server(tmp_path, f"sqlite:///{tmp_path}/mlflow.db", "--app-name", "basic-auth", **secrets) as server:
-        user = environment(server) | {"MLFLOW_TRACKING_USERNAME": "admin"}
+        user = {"MLFLOW_TRACKING_URI": server.address, "MLFLOW_TRACKING_USERNAME": "admin"}
         words = (*TRAIN, "train.epochs=1", "seeds=[7]")
         wrong = error_of(project.stage, *words, env=user | {"MLFLOW_TRACKING_PASSWORD": "wrong"})
         assert wrong.startswith(f"error: tracking.uri is {server.address}: MLflow cannot use it")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from conftest import error_of, kept
-from services import serve, stored
+from services import runs_of, serve, stored
 
 from pipeline.models import build  # noqa: F401 (starts TensorFlow, before anything else does)
 from pipeline.results.stage_files import read_training
@@ -20,15 +20,6 @@ from pipeline.tracking.mlflow_client import Tracker
 pytestmark = pytest.mark.slow
 
 
-def runs_of(project):
-    """Return all runs of a project's store."""
-    from mlflow import MlflowClient
-
-    client = MlflowClient(f"sqlite:///{project.root}/mlruns/mlflow.db")
-    experiment = client.get_experiment_by_name("attention")
-    return client, client.search_runs([experiment.experiment_id]) if experiment else []
-
-
 @pytest.fixture(scope="module")
 def settings(tmp_path_factory):
     """An empty store."""
@@ -37,7 +28,7 @@ def settings(tmp_path_factory):
 
 
 def test_one_finished_run_for_each_result(project):
-    client, runs = runs_of(project)
+    client, runs = runs_of(f"sqlite:///{project.root}/mlruns/mlflow.db")
     assert {run.info.status for run in runs} == {"FINISHED"}
     assert len(stored(project)) == len(runs)  # they differ in their hashes
     seeds = [run for run in runs if run.data.tags["kind"] == "seed"]
@@ -81,7 +72,7 @@ def test_the_logged_model_is_the_trained_one(project):
 
     from pipeline.attention import StepAttention
 
-    _, runs = runs_of(project)
+    _, runs = runs_of(f"sqlite:///{project.root}/mlruns/mlflow.db")
     run = next(run for run in runs if run.data.tags.get("variant") == "before_shared")
     mlflow.set_tracking_uri(f"sqlite:///{project.root}/mlruns/mlflow.db")
     model_id = run.outputs.model_outputs[0].model_id
@@ -143,13 +134,10 @@ def test_a_lost_store_is_filled_in_again_from_the_files_and_served(project):
         assert stored(project) == after
 
 
-@pytest.mark.parametrize(
-    ("uri", "sentence"),
-    [
-        ("http://u:secret@127.0.0.1:1", "MLflow cannot use it ([Errno 111] Connection refused)"),
-        ("mysql+pymysql://u:secret@127.0.0.1/x", "that takes pymysql, which is not"),
-    ],
-)
-def test_a_store_that_cannot_be_used_is_named_without_the_password(run, uri, sentence):
-    error = error_of(run, "train", "+variant=after_unshared", f"tracking.uri='{uri}'")
-    assert error.startswith(f"error: tracking.uri is {uri.replace('secret', '***')}: {sentence}")
+def test_a_store_that_cannot_be_used_is_named_without_the_password(run):
+    for uri, sentence in {
+        "http://u:secret@127.0.0.1:1": "MLflow cannot use it ([Errno 111] Connection refused)",
+        "mysql+pymysql://u:secret@127.0.0.1/x": "that takes pymysql, which is not",
+    }.items():
+        error = error_of(run, "train", "+variant=after_unshared", f"tracking.uri='{uri}'")
+        assert error.startswith(f"error: tracking.uri is {uri.replace('secret', '***')}: {sentence}")

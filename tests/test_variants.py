@@ -9,6 +9,7 @@ from conftest import REPOSITORY, one_sentence, user_samples
 
 from pipeline.measures import read_model
 from pipeline.models import build, fit
+from pipeline.models.attention_layers import LuongAttention, MultiHeadPooling
 from pipeline.results import splits
 from pipeline.results.splits import Split
 from pipeline.settings.project import names_in
@@ -96,8 +97,6 @@ def test_a_seed_determines_the_weights_of_layers_that_draw_their_own(variant):
 
 
 def test_luongs_weights_by_hand():
-    from pipeline.models.attention_layers import LuongAttention
-
     layer = LuongAttention(units=1)
     states = np.array([[[1.0, 0.0], [0.0, 2.0], [1.0, 1.0]]], "float32")
     layer(states)
@@ -111,8 +110,6 @@ def test_luongs_weights_by_hand():
 
 
 def test_weights_of_several_heads_are_by_head():
-    from pipeline.models.attention_layers import MultiHeadPooling
-
     layer = MultiHeadPooling(heads=3, key_dim=2, units=5)
     output, weights = layer(np.random.default_rng(0).normal(size=(4, 6, 2)), return_attention_scores=True)
     assert output.shape == (4, 5)
