@@ -18,6 +18,7 @@ def indented(text, levels=1):
 
 
 CALLBACK = "hydra:\n  callbacks:\n    x:\n" + indented(RUN, 3)
+DEFAULTS = GLOBAL + "defaults:\n  - /variant@hydra.callbacks.x: sent\n"
 DISGUISED = CALLBACK.replace("hydra", '"\\x68ydra"')
 EXPERIMENT, VARIANT = "conf/experiment/sent.yaml", "conf/variant/sent.yaml"
 FILES = {
@@ -31,11 +32,7 @@ FILES = {
     "allowed packages in a sweep": (EXPERIMENT, SWEEP + "packages: '[os]'\n", "packages"),
     "a cluster in a sweep": (EXPERIMENT, SWEEP + "cluster: tcp://127.0.0.1:8786\n", "cluster"),
     "a callback in an experiment": (EXPERIMENT, GLOBAL + CALLBACK, "hydra"),
-    "a default that goes elsewhere": (
-        EXPERIMENT,
-        GLOBAL + "defaults:\n  - /variant@hydra.callbacks.x: sent\n",
-        "variant@hydra.callbacks.x",
-    ),
+    "a default that goes elsewhere": (EXPERIMENT, DEFAULTS, "variant@hydra.callbacks.x"),
     "a variant of the whole configuration": (VARIANT, GLOBAL + CALLBACK, "# @package _global_"),
     "a variant that is a callback": (VARIANT, "# @package hydra.callbacks.x\n" + RUN, "# @package hydra"),
     "a group of hydra's": ("conf/hydra/callbacks/sent.yaml", "x:\n" + indented(RUN), "what Hydra does"),

@@ -127,7 +127,10 @@ WRONG = {  # the sentence -> what a layer returns, given its inputs and correct 
     "mine: an attention weight is -0.833333: none may be negative.": lambda x, w: (x, w + TILT),
     "feature 0 sum to nan: they must sum to 1.": lambda x, w: (x, w * float("nan")),
     "gives weights of shape (None, 5): it must be (batch, 6) or (batch, 6, features).": lambda x, w: (x, w[:, 1:]),
-    "an output of shape (None,): it must be (batch, units) or (batch, steps, features).": lambda x, w: (x[:, 0, 0], w),
+    "gives an output of shape (None,): it must be (batch, units) or (batch, steps, features).": lambda x, w: (
+        x[:, 0, 0],
+        w,
+    ),
     "cannot give (output, weights) for (None, 6, 2)": lambda x, w: x,
     "this layer does not work": broken,
     "gives a object: it must be a Keras layer.": None,
