@@ -2,19 +2,26 @@
 
 import json
 import os
+import re
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
 import yaml
 from hypothesis import settings
 from xdist.scheduler import LoadFileScheduling
+
+from pipeline.results.file_formats import read_rows
+from pipeline.settings.project import UserError
 
 settings.register_profile("untimed", deadline=None)  # a test does not fail because the machine is slow
 settings.load_profile("untimed")
@@ -31,6 +38,7 @@ SMALL = {
     "compare": {"resamples": 200},
 }
 ELSEWHERE = ("PROJECT_ROOT", "MLFLOW_TRACKING_URI", "DASK_SCHEDULER_ADDRESS")  # would lead out of a copy
+RESULTS = ("data", "models", "attention", "controls", "comparison")
 SHARE_PROJECT = ("test_pipeline.py", "test_tracking.py")  # use the fixture `project`, which takes a minute
 
 
@@ -44,35 +52,49 @@ class Project:
         for name in ("dvc.yaml", "params.yaml", ".gitignore", ".dvcignore", ".dvc/config", ".dvc/.gitignore"):
             shutil.copy(REPOSITORY / name, root / name)
         (root / "mlruns").mkdir()
-        config = root / "conf/config.yaml"  # a second process would cost more than so few samples gain
-        config.write_text(config.read_text(encoding="utf-8").replace("workers: null", "workers: 1"), encoding="utf-8")
+        # A second process would cost more than so few samples gain.
+        self.replace("conf/config.yaml", "workers: null", "workers: 1")
         self.change(changes)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        inherited = {k: v for k, v in os.environ.items() if k not in ELSEWHERE}
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        return inherited | {"PATH": path, "PYTHONPATH": str(self.root / "src")}
+
+    def read(self, name: str) -> str:
+        return (self.root / name).read_text(encoding="utf-8")
+
+    def rows(self, name: str) -> list[dict]:
+        return read_rows(self.root / name)
+
+    def write(self, name: str, text: str) -> None:
+        (self.root / name).write_text(text, encoding="utf-8")
+
+    def replace(self, name: str, old: str, new: str) -> None:
+        """Replace some words of a file, which must be there."""
+        text = self.read(name)
+        assert old in text
+        self.write(name, text.replace(old, new))
 
     def change(self, changes: dict) -> None:
         """Write new values into params.yaml."""
-        path = self.root / "params.yaml"
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = yaml.safe_load(self.read("params.yaml"))
         for section, value in changes.items():
             values[section] = {**values[section], **value} if isinstance(value, dict) else value
-        path.write_text("# @package _global_\n" + yaml.safe_dump(values), encoding="utf-8")
+        self.write("params.yaml", "# @package _global_\n" + yaml.safe_dump(values))
 
     @contextmanager
     def started(self, *words: str, **options) -> Iterator[subprocess.Popen]:
         """Start a command in the copy, with the copy's code; its process group is killed at the end of the block."""
-        inherited = {k: v for k, v in os.environ.items() if k not in ELSEWHERE}
-        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-        env = {**inherited, "PATH": path, "PYTHONPATH": str(self.root / "src"), **options.pop("env", {})}
+        env = self.environment | options.pop("env", {})
         options = {"cwd": self.root, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
-        process = subprocess.Popen(words, env=env, text=True, encoding="utf-8", start_new_session=True, **options)
-        try:
-            yield process
-        finally:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-            for pipe in (process.stdin, process.stdout, process.stderr):
-                if pipe:
-                    pipe.close()
+        with subprocess.Popen(words, env=env, encoding="utf-8", start_new_session=True, **options) as process:
+            try:
+                yield process
+            finally:
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
 
     def run(self, *words: str, code: int | None = 0, **options) -> subprocess.CompletedProcess:
         """Run a command, and check its exit code, unless that is None."""
@@ -111,19 +133,64 @@ class Project:
         """Return the stages that DVC ran, given its output."""
         return [line.split("'")[1] for line in out.splitlines() if line.startswith("Running stage")]
 
+    def query(self, sql: str) -> list[tuple]:
+        """Ask the MLflow database, which MLflow's client would create; nothing while there is no such table."""
+        try:
+            with closing(sqlite3.connect(f"file:{self.root}/mlruns/mlflow.db?mode=ro", uri=True)) as store:
+                return store.execute(sql).fetchall()
+        except sqlite3.OperationalError:
+            return []
+
     def bytes(self, *folders: str) -> dict[str, bytes]:
         """Return path -> content of all files in some folders."""
         files = [path for folder in folders for path in sorted((self.root / folder).rglob("*")) if path.is_file()]
         return {path.relative_to(self.root).as_posix(): path.read_bytes() for path in files}
 
+    def results(self) -> dict[str, bytes]:
+        """Return path -> content of all that a study leaves, and dvc.lock."""
+        return self.bytes(*RESULTS) | {"dvc.lock": (self.root / "dvc.lock").read_bytes()}
 
-def write_user_samples(path: Path, samples: int, steps: int, features: int, key_step: int) -> Path:
-    """Write a file of samples as a user could: noise, with the label in the first feature of a step, and a mask."""
+
+def user_samples(samples: int, steps: int, features: int, key_step: int) -> dict[str, np.ndarray]:
+    """Return samples as a user could have them: noise, with the label at one step, which a mask marks."""
     rng = np.random.default_rng(0)
     x, y = rng.standard_normal((samples, steps, features)), rng.integers(0, 2, samples)
-    x[:, key_step, 0] = y
-    np.savez(path, x=x, y=y, mask=np.broadcast_to(np.arange(steps) == key_step, (samples, steps)))
-    return path
+    x[:, key_step] = y[:, None]
+    return {"x": x, "y": y, "mask": np.tile(np.arange(steps) == key_step, (samples, 1))}
+
+
+def one_sentence(said: str) -> pytest.RaisesExc:
+    """Expect a user error of one line that contains some words."""
+    return pytest.raises(UserError, match=rf"\A.*{re.escape(said)}.*\Z")
+
+
+def error_of(run: Callable, *words: str, **options) -> str:
+    """Return the one line that a stage which cannot run writes."""
+    error = run(*words, code=1, **options).stderr
+    assert re.fullmatch("error: .*\n", error), error
+    return error
+
+
+def wait_for(found: Callable, process: subprocess.Popen | None = None, seconds: int = 200) -> None:
+    """Wait until a function returns something, while a process runs."""
+    deadline = time.monotonic() + seconds
+    while not found():
+        assert not process or process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+@contextmanager
+def kept(path: Path) -> Iterator[None]:
+    """Restore a file or folder at the end of the block."""
+    copy = shutil.copytree if path.is_dir() else shutil.copy2
+    with TemporaryDirectory() as folder:
+        copy(path, original := Path(folder, path.name))
+        try:
+            yield
+        finally:
+            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+            copy(original, path)
 
 
 class ByFile(LoadFileScheduling):
@@ -170,9 +237,8 @@ def untrained(fresh: Project, drawn: Path) -> Project:
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A small project in git, in which `dvc repro` has run; a test that changes it must restore it."""
     made = Project(tmp_path_factory.mktemp("project"), SMALL)
-    made.run("git", "init", "-q")
-    made.run("git", "config", "user.name", "Test")
-    made.run("git", "config", "user.email", "test@example.org")
+    for words in ("init -q", "config user.name Test", "config user.email test@example.org"):
+        made.run("git", *words.split())
     made.first_stages = made.repro()
     made.run("git", "add", "-A")
     made.run("git", "commit", "-qm", "A study")

@@ -5,19 +5,16 @@ import pwd
 import shutil
 import signal
 import socket
-import sqlite3
 import subprocess
 import sys
-import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from conftest import ELSEWHERE
-
-PATIENCE = 120  # seconds for a server to start on a busy machine
+from conftest import wait_for
 
 
 def free_port() -> int:
@@ -29,13 +26,13 @@ def free_port() -> int:
 
 def listening(page: str, process: subprocess.Popen) -> None:
     """Wait until a process answers at an address."""
-    deadline = time.monotonic() + PATIENCE
-    while time.monotonic() < deadline:
-        assert process.poll() is None, f"{process.args} ended with {process.returncode}"
+
+    def answers() -> bool:
         with suppress(OSError), urllib.request.urlopen(page, timeout=5):
-            return
-        time.sleep(0.2)
-    raise TimeoutError(page)
+            return True
+        return False
+
+    wait_for(answers, process)
 
 
 class Server:
@@ -43,7 +40,15 @@ class Server:
 
     def __init__(self, words: list[str], page: str, **options) -> None:
         self.words, self.page, self.options = words, page, options
+        self.address = "/".join(page.split("/")[:3])
         self.process: subprocess.Popen | None = None
+
+    def __enter__(self) -> "Server":
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
 
     def start(self) -> None:
         """Start it, and wait until it answers, if it has a page."""
@@ -80,15 +85,13 @@ def postgresql() -> Iterator[str]:
         control, data = [found[-1] / "pg_ctl", "-w", "-D", folder / "data"], folder / "data"
         settings = f"-c listen_addresses=127.0.0.1 -c port={port} -c unix_socket_directories={folder}"
 
-        def run(*words: object) -> None:
-            subprocess.run(words, **options)  # noqa: PLW1510 (checked: see the options)
-
-        run(found[-1] / "initdb", "-D", data, "-U", "mlflow", "-A", "trust")
-        run(*control, "-l", folder / "log", "-o", settings, "start")
+        run = partial(subprocess.run, **options)
+        run([found[-1] / "initdb", "-D", data, "-U", "mlflow", "-A", "trust"])
+        run([*control, "-l", folder / "log", "-o", settings, "start"])
         try:
             yield f"postgresql+psycopg2://mlflow@127.0.0.1:{port}/postgres"
         finally:
-            run(*control, "-m", "immediate", "stop")
+            run([*control, "-m", "immediate", "stop"])
 
 
 def mlflow_server(folder: Path, store: str, *words: str, **environment: str) -> Server:
@@ -107,25 +110,12 @@ def s3_server(folder: Path) -> Server:
     return Server(command, f"http://127.0.0.1:{port}/moto-api/", cwd=folder)
 
 
-class Node(Server):
-    """A machine of a cluster: a nanny and its worker, in a process group of their own, that see one folder."""
-
-    def __init__(self, name: str, address: str, project, scratch: Path, threads: int = 1) -> None:
-        place = ["--host", "127.0.0.1", "--dashboard-address", "127.0.0.1:0", "--no-dashboard"]
-        place += ["--nworkers", "1", "--nthreads", str(threads), "--memory-limit", "4GiB"]
-        words = [sys.executable, "-m", "dask", "worker", address, *place, "--name", name]
-        words += ["--local-directory", str(scratch / name)]
-        env = {k: v for k, v in os.environ.items() if k not in ELSEWHERE} | {"PYTHONPATH": str(project.root / "src")}
-        super().__init__(words, "", env=env, cwd=project.root)
-
-
 class Cluster:
     """A Dask scheduler and its nodes."""
 
     def __init__(self, folder: Path, **environment: str) -> None:
-        self.folder, port = folder, free_port()
+        self.folder, port, page = folder, free_port(), free_port()
         self.address, self.nodes = f"tcp://127.0.0.1:{port}", []
-        page = free_port()
         place = ["--host", "127.0.0.1", "--port", str(port), "--dashboard-address", f"127.0.0.1:{page}"]
         words = [sys.executable, "-m", "dask", "scheduler", *place, "--no-dashboard"]
         blind = folder / "blind"  # where it finds none of this project, which is at home on the workers
@@ -135,31 +125,46 @@ class Cluster:
         self.scheduler = Server(words, f"http://127.0.0.1:{page}/health", cwd=folder, env=env)
         self.environment = {"DASK_SCHEDULER_ADDRESS": self.address}
 
-    def join(self, name: str, project, **options) -> Node:
-        """Start a node that sees a project's folder, and wait until it has joined."""
+    def join(self, name: str, project, threads: int = 1) -> Server:
+        """Start a node, a nanny and its worker that see a project's folder, and wait until it has joined."""
         from distributed import Client
 
-        node = Node(name, self.address, project, self.folder, **options)
+        place = "--host 127.0.0.1 --dashboard-address 127.0.0.1:0 --no-dashboard --nworkers 1 --memory-limit 4GiB"
+        words = [sys.executable, "-m", "dask", "worker", self.address, *place.split(), "--nthreads", str(threads)]
+        words += ["--name", name, "--local-directory", str(self.folder / name)]
+        node = Server(words, "", env=project.environment, cwd=project.root)
         self.nodes.append(node)
         node.start()
         with Client(self.address) as client:
-            client.wait_for_workers(sum(other.process is not None for other in self.nodes), PATIENCE)
+            client.wait_for_workers(sum(other.process is not None for other in self.nodes), timeout=120)
         return node
 
-    def kill(self) -> None:
-        """End all of it."""
+    def __enter__(self) -> "Cluster":
+        self.scheduler.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
         for server in (*self.nodes, self.scheduler):
             server.kill()
 
 
+def runs_of(uri: str, experiment: str = "attention"):
+    """Return a client of an MLflow store, and all runs of an experiment."""
+    from mlflow import MlflowClient
+
+    client = MlflowClient(uri)
+    found = client.get_experiment_by_name(experiment)
+    return client, client.search_runs([found.experiment_id], max_results=1000) if found else []
+
+
 def stored(project):
     """Return what tells the finished runs apart, read from the database: MLflow's client keeps a lost one open."""
-    query = "SELECT run_uuid, key, value FROM tags JOIN runs USING (run_uuid) WHERE status = 'FINISHED'"
     runs = {}
-    with closing(sqlite3.connect(project.root / "mlruns/mlflow.db")) as store:
-        for run_id, key, value in store.execute(query):
-            if key in ("kind", "variant", "seed") or key.endswith("_hash"):
-                runs.setdefault(run_id, set()).add((key, value))
+    for run_id, key, value in project.query(
+        "SELECT run_uuid, key, value FROM tags JOIN runs USING (run_uuid) WHERE status = 'FINISHED'"
+    ):
+        if key in ("kind", "variant", "seed") or key.endswith("_hash"):
+            runs.setdefault(run_id, set()).add((key, value))
     return {frozenset(tags) for tags in runs.values()}
 
 

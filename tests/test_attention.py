@@ -14,8 +14,7 @@ def numpy_block(x, kernel, bias, shared):
     exponentials = np.exp(scores - scores.max(axis=-1, keepdims=True))
     weights = exponentials / exponentials.sum(axis=-1, keepdims=True)
     if shared:
-        mean = weights.mean(axis=1)
-        weights = np.stack([mean] * x.shape[2], axis=1)
+        weights = np.stack([weights.mean(axis=1)] * x.shape[2], axis=1)
     weights = np.transpose(weights, (0, 2, 1))
     return x * weights, weights
 
@@ -57,12 +56,10 @@ def test_two_steps_two_features_by_hand():
     # Scores are [ln 3, 0] for feature 0 and [0, ln 1 = 0] for feature 1: softmax (3/4, 1/4) and (1/2, 1/2).
     x = np.array([[[1.0, 0.0], [0.0, 0.0]]], "float32")
     kernel, bias = np.array([[np.log(3), 0], [0, 0]]), np.zeros(2)
-    output, weights = block(2, 2, False, kernel, bias)(x, return_attention_scores=True)
-    np.testing.assert_allclose(weights, [[[0.75, 0.5], [0.25, 0.5]]], atol=1e-6)
-    np.testing.assert_allclose(output, [[[0.75, 0.0], [0.0, 0.0]]], atol=1e-6)
-    output, weights = block(2, 2, True, kernel, bias)(x, return_attention_scores=True)
-    np.testing.assert_allclose(weights, [[[0.625, 0.625], [0.375, 0.375]]], atol=1e-6)
-    np.testing.assert_allclose(output, [[[0.625, 0.0], [0.0, 0.0]]], atol=1e-6)
+    for shared, expected in ((False, [[[0.75, 0.5], [0.25, 0.5]]]), (True, [[[0.625, 0.625], [0.375, 0.375]]])):
+        output, weights = block(2, 2, shared, kernel, bias)(x, return_attention_scores=True)
+        np.testing.assert_allclose(weights, expected, atol=1e-6)
+        np.testing.assert_allclose(output, x * expected, atol=1e-6)
 
 
 def test_only_the_output_is_returned_by_default():

@@ -19,17 +19,15 @@ def gradient(x):
     return np.broadcast_to(WEIGHTS, x.shape)
 
 
-def square(x):
-    return logit(x) ** 2
-
-
 def square_gradient(x):
     return 2 * logit(x)[:, None, None] * WEIGHTS
 
 
-def test_gradient_x_input_by_hand():
+def test_gradient_x_input_by_hand_and_where_the_input_is_zero():
     expected = [[[1, -2], [0, 0], [6, 0]], [[0, 0], [0, 0], [3, 1]]]
     np.testing.assert_array_equal(attribution.gradient_x_input(gradient, X), expected)
+    assert (attribution.gradient_x_input(square_gradient, X)[1, 0] == 0).all()
+    assert (attribution.integrated_gradients(square_gradient, X, np.zeros_like(X[0]), 8)[1, 0] == 0).all()
 
 
 def test_integrated_gradients_of_a_linear_model_by_hand():
@@ -42,24 +40,17 @@ def test_integrated_gradients_of_a_linear_model_by_hand():
 def test_integrated_gradients_sum_to_the_difference_of_logits(seed, points):
     x, baseline = np.random.default_rng(seed).normal(size=(2, 4, 3, 2))
     found = attribution.integrated_gradients(square_gradient, x, baseline, points).sum(axis=(1, 2))
-    np.testing.assert_allclose(found, square(x) - square(baseline), atol=1e-9)  # exact: the gradient is linear
-
-
-def test_gradient_x_input_is_zero_where_the_input_is():
-    assert (attribution.gradient_x_input(square_gradient, X)[1, 0] == 0).all()
-    assert (attribution.integrated_gradients(square_gradient, X, np.zeros_like(X[0]), 8)[1, 0] == 0).all()
+    np.testing.assert_allclose(found, logit(x) ** 2 - logit(baseline) ** 2, atol=1e-9)  # exact: the gradient is linear
 
 
 def test_occlusion_by_hand():
     # Of two samples, a permutation changes nothing or swaps them: then step 0 moves the logits by 1, step 2 by 2.
-    found = attribution.occlusion(logit, X, np.random.default_rng(0), 40)
-    swapped = found[0] / [1, 1, 2]
-    np.testing.assert_allclose(found[0], found[1])
-    assert swapped[1] == 0
-    assert (swapped[[0, 2]] > 0.2).all()
-    assert (swapped[[0, 2]] < 0.8).all()
-    again = attribution.occlusion(logit, X, np.random.default_rng(0), 40)
+    found, again = (attribution.occlusion(logit, X, np.random.default_rng(0), 40) for _ in range(2))
     np.testing.assert_array_equal(found, again)
+    np.testing.assert_allclose(found[0], found[1])
+    swapped = found[0] / [1, 1, 2]
+    assert swapped[1] == 0
+    assert (abs(swapped[[0, 2]] - 0.5) < 0.3).all()
 
 
 def test_importance_by_hand():

@@ -48,13 +48,6 @@ def runs(page, ui):
     return page
 
 
-def choose(page, button, item):
-    """Tick an item of a menu."""
-    page.get_by_role("button", name=button).click()
-    page.get_by_role("menuitemcheckbox", name=item, exact=True).first.click()
-    page.keyboard.press("Escape")
-
-
 def test_the_list_of_runs_has_columns_for_variant_and_seed(runs):
     runs.get_by_role("button", name="Columns", exact=True).click()
     for name in ("variant", "seed"):
@@ -67,11 +60,13 @@ def test_the_list_of_runs_has_columns_for_variant_and_seed(runs):
 
 
 def test_runs_are_grouped_by_variant(runs):
-    choose(runs, "Group by", "variant")
+    runs.get_by_role("button", name="Group by").click()
+    runs.get_by_role("menuitemcheckbox", name="variant", exact=True).first.click()
+    runs.keyboard.press("Escape")
     for variant in ("before_shared", "before_unshared", "after_shared", "after_unshared"):
-        group = runs.get_by_role("row").filter(has_text=f"Group: {variant}")
-        group.first.wait_for()
-        assert "2" in group.first.inner_text().split()
+        group = runs.get_by_role("row").filter(has_text=f"Group: {variant}").first
+        group.wait_for()
+        assert "2" in group.inner_text().split()
 
 
 def test_the_chart_of_attention_shows_all_seeds(page, ui):

@@ -6,11 +6,10 @@ import signal
 import time
 
 import pytest
-from conftest import SMALL, Project
+from conftest import SMALL, Project, wait_for
 from services import Cluster, free_port, mlflow_server, serve
 
 pytestmark = pytest.mark.service
-STUDY = ("data", "models", "attention", "controls", "comparison", "dvc.lock")
 SEEDS = [0, 1, 2, 3]
 LONG = SMALL | {"seeds": SEEDS, "train": SMALL["train"] | {"epochs": 150}}
 TRAIN = ("train", "+variant=after_unshared")
@@ -18,10 +17,8 @@ TRAIN = ("train", "+variant=after_unshared")
 
 @pytest.fixture
 def cluster(tmp_path, request):
-    cluster = Cluster(tmp_path, **getattr(request, "param", {}))
-    cluster.scheduler.start()
-    yield cluster
-    cluster.kill()
+    with Cluster(tmp_path, **getattr(request, "param", {})) as cluster:
+        yield cluster
 
 
 @pytest.fixture(scope="module")
@@ -41,11 +38,6 @@ def untrained(trained, tmp_path):
     return project
 
 
-def contents(project):
-    """Return path -> content of all that a study leaves, and dvc.lock."""
-    return project.bytes(*STUDY) | {"dvc.lock": (project.root / "dvc.lock").read_bytes()}
-
-
 def who_worked(cluster):
     """Return name of a worker -> number of tasks it has finished since the first call."""
     from distributed import Client
@@ -61,12 +53,10 @@ def parts(project):
     return [path.name for path in project.root.glob("outputs/unfinished/*/*") if not path.name.endswith(".part")]
 
 
-def wait_for_parts(project, process, least=1):
-    deadline = time.monotonic() + 200
-    while len(parts(project)) < least:
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+def training(project, cluster, *words, **environment):
+    """Start a training on a cluster."""
+    command = ("python", "-m", "pipeline.train", "+variant=after_unshared", *words)
+    return project.started(*command, env=cluster.environment | environment)
 
 
 def test_a_study_on_two_nodes_is_that_of_the_own_cores(project, cluster, tmp_path):
@@ -74,12 +64,12 @@ def test_a_study_on_two_nodes_is_that_of_the_own_cores(project, cluster, tmp_pat
     near, far = (Project(tmp_path / name, SMALL) for name in ("near", "far"))
     near.run("git", "init", "-q")
     far.stage("dataset")
-    for name, owner in (("near", near), ("far", far)):
-        cluster.join(name, owner)
+    cluster.join("near", near)
+    cluster.join("far", far)
     assert who_worked(cluster) == {}
     ran = Project.ran(near.run("dvc", "repro", env=cluster.environment).stdout)
     assert ran == project.first_stages
-    assert contents(near) == contents(project)
+    assert near.results() == project.results()
     # Two seeds of four variants are trained and analyzed, and there are eight controls.
     worked = who_worked(cluster)
     assert sum(worked.values()) == 2 * 4 * 2 + 8
@@ -92,19 +82,14 @@ def test_a_node_that_dies_in_mid_study_changes_nothing(trained, untrained, clust
     """Nor does it leave anything on an MLflow server, to which workers log while they train."""
     from mlflow import MlflowClient
 
-    server = mlflow_server(tmp_path, f"sqlite:///{tmp_path}/mlflow.db")
-    server.start()
-    address = server.page.removesuffix("/health")
     cluster.join("a", untrained)
     doomed = cluster.join("b", untrained)
-    env = cluster.environment | {"MLFLOW_TRACKING_URI": address}
-    try:
-        with untrained.started("python", "-m", "pipeline.train", TRAIN[1], "tracking=server", env=env) as process:
-            wait_for_parts(untrained, process)
-            client = MlflowClient(address)
+    with mlflow_server(tmp_path, f"sqlite:///{tmp_path}/mlflow.db") as server:
+        with training(untrained, cluster, "tracking=server", MLFLOW_TRACKING_URI=server.address) as process:
+            wait_for(lambda: parts(untrained), process)
+            client = MlflowClient(server.address)
             where = [client.get_experiment_by_name("attention").experiment_id]
-            while len(client.search_runs(where, "attributes.status = 'RUNNING'")) < 2:
-                assert process.poll() is None, process.communicate()
+            wait_for(lambda: len(client.search_runs(where, "attributes.status = 'RUNNING'")) >= 2, process)
             doomed.kill()
             _, error = process.communicate(timeout=400)
         assert process.returncode == 0, error
@@ -115,8 +100,6 @@ def test_a_node_that_dies_in_mid_study_changes_nothing(trained, untrained, clust
         assert seeds == list(map(str, SEEDS))
         assert {run.info.status for run in runs} <= {"FINISHED", "KILLED"}
         assert len(runs) > len(SEEDS)  # that of the seed which the node was at
-    finally:
-        server.kill()
 
 
 @pytest.mark.parametrize("cluster", [{"DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": "20s"}], indirect=True)
@@ -131,16 +114,11 @@ def test_a_node_that_falls_silent(trained, untrained, cluster):
     assert untrained.bytes("models") == trained[1]
 
 
-def test_nodes_that_all_fall_silent(untrained, cluster):
-    cluster.join("a", untrained).stop()
-    assert refusal(untrained, cluster).startswith(f"error: cluster is {cluster.address}: none of its workers answers;")
-
-
 def test_a_driver_that_dies_finishes_what_is_left_when_started_again(trained, untrained, cluster):
     for name in "ab":
         cluster.join(name, untrained)
-    with untrained.started("python", "-m", "pipeline.train", TRAIN[1], env=cluster.environment) as process:
-        wait_for_parts(untrained, process)
+    with training(untrained, cluster) as process:
+        wait_for(lambda: parts(untrained), process)
         os.killpg(process.pid, signal.SIGKILL)
     finished = set(parts(untrained))
     out = untrained.stage(*TRAIN, env=cluster.environment).stdout
@@ -157,11 +135,8 @@ def test_workers_turn_from_a_task_that_nobody_waits_for(untrained, cluster):
     untrained.stage("dataset")
     cluster.join("a", untrained)
     with Client(cluster.address) as client:
-        with untrained.started("python", "-m", "pipeline.train", TRAIN[1], env=cluster.environment) as process:
-            deadline = time.monotonic() + 100
-            while not any(client.processing().values()):
-                assert process.poll() is None, process.communicate()
-                assert time.monotonic() < deadline
+        with training(untrained, cluster) as process:
+            wait_for(lambda: any(client.processing().values()), process)
             time.sleep(10)
             process.send_signal(signal.SIGINT)
             _, error = process.communicate(timeout=30)
@@ -173,8 +148,8 @@ def test_workers_turn_from_a_task_that_nobody_waits_for(untrained, cluster):
 def test_combinations_of_a_sweep_go_through_the_cluster(fresh, cluster):
     sweep = ("+variant=before_unshared,after_unshared", "data.key_step=4")  # two combinations that need the same data
     fresh.stage("sweep", *sweep, "results=local")
-    shutil.rmtree(fresh.root / "outputs")
-    shutil.rmtree(fresh.root / "mlruns")
+    for name in ("outputs", "mlruns"):
+        shutil.rmtree(fresh.root / name)
     for name in "ab":
         cluster.join(name, fresh)
     assert who_worked(cluster) == {}
@@ -199,17 +174,19 @@ def test_with_fewer_combinations_than_seeds_a_sweep_spreads_the_seeds(fresh, clu
     assert sum(who_worked(cluster).values()) == 6  # three trained, three analyzed
 
 
+def with_user_layer(project, code):
+    """Give a project a variant `lone`, whose layer is the class `Mine` of `lone.py`."""
+    project.replace("conf/config.yaml", "  - keras\n", "  - keras\n  - lone\n")
+    project.write("lone.py", code)
+    project.write("conf/variant/lone.yaml", "placement: before\nattention:\n  _target_: lone.Mine\n")
+
+
 def test_a_user_error_on_a_worker_is_reported_where_the_sweep_was_started(fresh, cluster):
-    config = fresh.root / "conf/config.yaml"
-    config.write_text(config.read_text("utf-8").replace("  - keras\n", "  - keras\n  - lone\n"), "utf-8")
-    (fresh.root / "lone.py").write_text(
-        "from pipeline.attention import NoAttention\n\n\nclass Double(NoAttention):\n"
+    with_user_layer(
+        fresh,
+        "from pipeline.attention import NoAttention\n\n\nclass Mine(NoAttention):\n"
         "    def call(self, inputs, return_attention_scores=False):\n"
         "        return inputs, 2 * super().call(inputs, True)[1]\n",
-        "utf-8",
-    )
-    (fresh.root / "conf/variant/lone.yaml").write_text(
-        "placement: before\nattention:\n  _target_: lone.Double\n", "utf-8"
     )
     cluster.join("a", fresh)
     error = fresh.stage("sweep", "+variant=lone", "seeds=[0]", code=1, env=cluster.environment).stderr
@@ -227,41 +204,37 @@ def refusal(project, cluster, *words, stage=TRAIN):
 
 def test_a_cluster_that_is_not_there(untrained):
     address = f"tcp://127.0.0.1:{free_port()}"
-    message = refusal(untrained, None, f"cluster={address}")
-    assert message.startswith(f"error: cluster is {address}: it cannot be reached (Timed out")
+    error = f"error: cluster is {address}: it cannot be reached (Timed out"
+    assert refusal(untrained, None, f"cluster={address}").startswith(error)
     assert refusal(untrained, None, "cluster=nix") == (
         "error: cluster is nix: it cannot be reached (missing port number in address 'nix')."
     )
 
 
-def test_a_cluster_without_workers(untrained, cluster):
+def test_a_cluster_without_workers_or_whose_workers_all_fall_silent(untrained, cluster):
     assert refusal(untrained, cluster).startswith(f"error: cluster is {cluster.address}: it has no workers;")
+    cluster.join("a", untrained).stop()
+    assert refusal(untrained, cluster).startswith(f"error: cluster is {cluster.address}: none of its workers answers;")
 
 
-def remove(root, module):
-    (root / "src/pipeline" / module).unlink()
-
-
-OTHERS = {
-    "has 2 threads: it must have 1": lambda far: 2,
-    "does not see": lambda far: shutil.rmtree(far / "data"),
-    "differs in data/train: 0, not": lambda far: (far / "data/train/sha256.txt").write_text("0") and None,
-    "differs in code: ": lambda far: remove(far, "models/batches.py"),
-    "a worker cannot load this project (ModuleNotFoundError": lambda far: remove(far, "execution/dask_cluster.py"),
-    "differs in settings, or your own code: ": lambda far: (far / "lone.py").unlink(),
+MISSING = {  # what is said -> the file or folder that the worker's project lacks
+    "does not see": "data",
+    "differs in code: ": "src/pipeline/models/batches.py",
+    "a worker cannot load this project (ModuleNotFoundError": "src/pipeline/execution/dask_cluster.py",
+    "differs in settings, or your own code: ": "lone.py",
 }
 
 
-@pytest.mark.parametrize("said", OTHERS)
+@pytest.mark.parametrize("said", ["has 2 threads: it must have 1", "differs in data/train: 0, not", *MISSING])
 def test_a_worker_that_would_give_other_results(untrained, cluster, tmp_path, said):
     for project in (untrained, far := Project(tmp_path / "far", LONG)):
-        config = project.root / "conf/config.yaml"
-        config.write_text(config.read_text("utf-8").replace("  - keras\n", "  - keras\n  - lone\n"), "utf-8")
-        (project.root / "lone.py").write_text("from pipeline.attention import LuongAttention\n", "utf-8")
-        variant = "placement: after\nattention:\n  _target_: lone.LuongAttention\n  units: 4\n"
-        (project.root / "conf/variant/lone.yaml").write_text(variant, "utf-8")
+        with_user_layer(project, "from pipeline.attention import NoAttention as Mine\n")
     shutil.copytree(untrained.root / "data", far.root / "data")
-    cluster.join("far", far, threads=OTHERS[said](far.root) or 1)
+    if "data/train" in said:
+        far.write("data/train/sha256.txt", "0")
+    elif said in MISSING:
+        far.run("rm", "-r", MISSING[said])
+    cluster.join("far", far, threads=2 if "threads" in said else 1)
     message = refusal(untrained, cluster, stage=("train", "+variant=lone"))
     assert message.startswith(f"error: cluster is {cluster.address}: ")
     assert said in message
@@ -277,8 +250,8 @@ def test_a_sweep_needs_workers_that_share_its_folder(untrained, cluster, tmp_pat
 
 def test_a_cluster_that_is_lost(trained, untrained, cluster):
     cluster.join("a", untrained)
-    with untrained.started("python", "-m", "pipeline.train", TRAIN[1], env=cluster.environment) as process:
-        wait_for_parts(untrained, process)
+    with training(untrained, cluster) as process:
+        wait_for(lambda: parts(untrained), process)
         cluster.scheduler.kill()
         _, error = process.communicate(timeout=120)
     assert process.returncode == 1

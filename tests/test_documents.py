@@ -13,6 +13,7 @@ from pipeline.settings.schema import Compare
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = ["README.md", "CONTRIBUTING.md", *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md")))]
+each_document = pytest.mark.parametrize("name", DOCUMENTS)
 FENCED = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
 
 
@@ -21,42 +22,44 @@ def read(name):
 
 
 def table(name):
-    return tables.read(ROOT / "comparison" / name)
+    return tables.read(ROOT / f"comparison/{name}.csv")
 
 
 def rows(name):
-    return read_rows(ROOT / "comparison" / name)
+    return read_rows(ROOT / f"comparison/{name}.csv")
 
 
-def settings():
-    return yaml.safe_load(read("params.yaml"))
+SETTINGS = yaml.safe_load(read("params.yaml"))
+KEY_STEP = SETTINGS["data"]["key_step"]
 
 
 def test_the_findings_state_the_numbers_of_the_comparison():
-    runs, summary = table("runs.csv"), table("summary.csv")
-    for expected in (
-        markdown_tables.results_table(summary),
-        markdown_tables.peaks_table(runs, settings()["data"]["key_step"]),
-        published.published_table(summary),
-        published.one_feature_table(table("controls.csv")),
+    runs, summary = table("runs"), table("summary")
+    expected = [
+        *(make(summary) for make in (markdown_tables.results_table, published.published_table)),
+        *(make(table("controls")) for make in (published.one_feature_table, markdown_tables.controls_table)),
+        markdown_tables.peaks_table(runs, KEY_STEP),
         markdown_tables.verdicts_table(summary),
-        markdown_tables.controls_table(table("controls.csv")),
-        markdown_tables.learning_table(table("learning.csv")),
-        render.answer(runs, table("effects.csv"), Compare(**settings()["compare"])),
-    ):
-        assert expected in read("docs/findings.md")
-        assert expected in read("comparison/report.md")
+        markdown_tables.learning_table(table("learning")),
+        render.answer(runs, table("effects"), Compare(**SETTINGS["compare"])),
+    ]
+    for name in ("docs/findings.md", "comparison/report.md"):
+        assert all(words in read(name) for words in expected)
 
 
-def test_the_readme_sums_up_the_comparison():
+def test_the_readme_sums_up_the_comparison_which_found_what_the_article_claims():
     text = " ".join(read("README.md").split())
-    runs, key_step = rows("runs.csv"), settings()["data"]["key_step"]
-    late = [run for run in runs if run["peak_step"] != key_step]
+    runs = rows("runs")
+    assert len(runs) == 40
+    assert min(run["accuracy"] for run in runs) >= 0.99
+    variants = ("before_shared", "before_unshared", "after_shared", "after_unshared")
+    assert {row["variant"]: row["peak_step"] for row in rows("summary")} == dict.fromkeys(variants, 10)
+    late = [run for run in runs if run["peak_step"] != KEY_STEP]
     assert all(run["verdict"] != "not learned" for run in runs)
-    assert {(run["placement"], run["peak_step"]) for run in late} == {("after", key_step + 1)}
+    assert {(run["placement"], run["peak_step"]) for run in late} == {("after", KEY_STEP + 1)}
     assert f"All {len(runs)} runs learned the task. In {len(runs) - len(late)} of them attention" in text
     placement, sharing = (
-        markdown_tables.effect_row(table("effects.csv"), effect, "key_mass") for effect in ("placement", "sharing")
+        markdown_tables.effect_row(table("effects"), effect, "key_mass") for effect in ("placement", "sharing")
     )
     interval = f"95% interval {placement['low']:.3f} to {placement['high']:.3f}"
     assert f"puts {placement['iqm']:.3f} more of its weight on the planted step than before it ({interval}" in text
@@ -64,17 +67,15 @@ def test_the_readme_sums_up_the_comparison():
     assert f"puts {-sharing['iqm']:.3f} less there than shared, which is not significant" in text
     assert f"(p = {sharing['p_holm']:.2g})" in text
     assert placement["p_holm"] < 0.05 < sharing["p_holm"]
-    uniform = [row["verdict"] for row in rows("controls.csv") if row["control"] == "frozen uniform"]
+    uniform = [row["verdict"] for row in rows("controls") if row["control"] == "frozen uniform"]
     assert "not learned" not in uniform
     assert len(uniform) == 10
 
 
-def test_the_readme_shows_what_the_study_prints(capsys):
+def test_what_is_printed_and_published_stands_in_the_documents(capsys):
     terminal.show_summary(ROOT / "comparison", ["variant"])
     assert capsys.readouterr().out in read("README.md")
-
-
-def test_the_published_figures_are_beside_what_is_found_here():
+    assert len(read("README.md").splitlines()) <= 150
     assert published.figures_table(ROOT / "docs/results") in read("docs/experiments.md")
 
 
@@ -89,29 +90,19 @@ def test_a_key_at_the_first_step_is_what_the_documents_say_of_it():
     assert {run["verdict"] for run in learned} == {"correct"}
 
 
-def test_the_committed_study_found_what_the_article_claims():
-    runs, summary = rows("runs.csv"), rows("summary.csv")
-    assert len(runs) == 40
-    assert min(run["accuracy"] for run in runs) >= 0.99
-    assert {row["variant"]: row["peak_step"] for row in summary} == dict.fromkeys(
-        ("before_shared", "before_unshared", "after_shared", "after_unshared"), 10
-    )
-
-
-@pytest.mark.parametrize("name", ["requirements.lock", "requirements-services.lock"])
-def test_the_lock_names_hashes_and_no_address(name):
-    lock = read(name)
-    assert "--hash=sha256:" in lock
-    assert not re.search(r"https?://|file:|--index|--find-links", lock)
+def test_the_locks_name_hashes_and_no_address():
+    for lock in map(read, ("requirements.lock", "requirements-services.lock")):
+        assert "--hash=sha256:" in lock
+        assert not re.search(r"https?://|file:|--index|--find-links", lock)
 
 
 def anchors(text):
-    """Return the anchors that GitHub gives to the headings of a document."""
+    """Return the anchors that GitHub gives to headings."""
     headings = re.findall(r"^#+ (.+)$", FENCED.sub("", text), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-@pytest.mark.parametrize("name", DOCUMENTS)
+@each_document
 def test_links_lead_somewhere(name):
     for link in re.findall(r"\]\(([^)\s]+)\)", read(name)):
         if "://" not in link:
@@ -122,13 +113,12 @@ def test_links_lead_somewhere(name):
 
 
 def code(text):
-    """Return the pieces of code in a document: the lines of its code blocks, and what is between backticks."""
-    blocks = FENCED.findall(text)
-    return [line for block in blocks for line in block.splitlines()] + re.findall(r"`([^`\n]+)`", FENCED.sub("", text))
+    """Return the lines of the code blocks in a document, and what is between backticks."""
+    return "\n".join(FENCED.findall(text)).splitlines() + re.findall(r"`([^`\n]+)`", FENCED.sub("", text))
 
 
-@pytest.mark.parametrize("name", DOCUMENTS)
-def test_commands_exist(name):
+@each_document
+def test_commands_and_files_exist(name):
     text = read(name)
     targets = set(re.findall(r"^([a-z-]+):", read("Makefile"), re.MULTILINE))
     for words in filter(None, (re.match(r"make((?: [a-z][a-z-]*)+)", piece) for piece in code(text))):
@@ -139,25 +129,13 @@ def test_commands_exist(name):
         chosen = re.findall(rf"(?<![\w.]){group}=([a-z][a-z_,]*)", text)
         known = {path.stem for path in (ROOT / "conf" / group).glob("*.yaml")} | {"mine"}  # docs/your-attention.md
         assert {one for words in chosen for one in words.split(",")} <= known
-
-
-@pytest.mark.parametrize("name", DOCUMENTS)
-def test_files_that_are_named_exist(name):
-    for path in re.findall(r"(?<![\w./])(?:src|tests|conf|docs|\.ci|\.dvc/plots)/[\w./-]+\w", read(name)):
+    for path in re.findall(r"(?<![\w./])(?:src|tests|conf|docs|\.ci|\.dvc/plots)/[\w./-]+\w", text):
         assert (ROOT / path).exists() or path == "conf/variant/mine.yaml", path
 
 
-def test_the_readme_is_short():
-    assert len(read("README.md").splitlines()) <= 150
-
-
-def test_the_rooms_in_contributing_are_those_of_the_source():
+def test_contributing_says_which_rooms_there_are_and_which_a_stage_depends_on():
     rooms = re.findall(r"^\| `(\w+)/` \|", read("CONTRIBUTING.md"), re.MULTILINE)
-    there = {path.parent.name for path in (ROOT / "src/pipeline").glob("*/__init__.py")}
-    assert set(rooms) == there
-
-
-def test_contributing_says_which_rooms_a_stage_depends_on():
+    assert set(rooms) == {path.parent.name for path in (ROOT / "src/pipeline").glob("*/__init__.py")}
     stages = yaml.safe_load(read("dvc.yaml"))["stages"]
     rows = re.findall(r"^\| (`\w+/`.*) \| (all|`\w+`(?:, `\w+`)*) \|$", read("CONTRIBUTING.md"), re.MULTILINE)
     stated = {room: re.findall(r"\w+", named) for rooms, named in rows for room in re.findall(r"`(\w+)/`", rooms)}

@@ -14,6 +14,7 @@ from pipeline.settings.study import load_task, params
 from pipeline.tasks import lookup
 
 DATA = Data(600, 0.2, 5, 2, 2, "zero_one", 0)
+LSTM = Model(4, "lstm")
 
 
 @pytest.fixture
@@ -25,55 +26,54 @@ def split(tmp_path):
 
 def study(placement="after", sharing="unshared", uniform=False):
     variant = Variant(placement, sharing, uniform, f"{placement}_{sharing}")
-    settings = {"model": Model(4, "lstm"), "train": Train(5, 16, 0.02, 4, 64), "probe": Probe(10)}
+    settings = {"model": LSTM, "train": Train(5, 16, 0.02, 4, 64), "probe": Probe(10)}
     return dataclasses.replace(params(), data=DATA, variant=variant, **settings)
 
 
-def identities(drawn):
-    """Return the first number of each sample, which identifies it."""
-    return [x[:, :, 0, 0].ravel() for x, _ in drawn]
+def train(split, config, seed, report=lambda points: None):
+    return fit.train_seed(config, seed, split, split, report)
+
+
+def initial(variant, seed=0, data=DATA, model=LSTM):
+    """Return a model before its training with a seed."""
+    return build.build(data, model, variant, np.random.SeedSequence(seed).spawn(2)[0])
+
+
+def identities(split, settings, seed):
+    """Return the first number of each sample, which identifies it, in the order of training."""
+    drawn = batches.shuffled_batches(split, settings, np.random.default_rng(seed))
+    return np.concatenate([x[:, :, 0, 0].ravel() for x, _ in drawn])
 
 
 @pytest.mark.parametrize("size", [1, 7, 16, 480])
 def test_each_epoch_has_every_sample_of_its_full_batches_once(split, size, monkeypatch):
     monkeypatch.setattr(batches, "SHUFFLED_BATCHES", 4)
-    drawn = list(batches.shuffled_batches(split, Train(3, size, 0.1, 1, 1), np.random.default_rng(0)))
+    settings = Train(3, size, 0.1, 1, 1)
+    drawn = list(batches.shuffled_batches(split, settings, np.random.default_rng(0)))
     assert all(x.shape[1:] == (size, 5, 2) and y.shape[1:] == (size, 1) for x, y in drawn)
-    expected = batches.batches_per_epoch(480, size)
-    assert sum(len(x) for x, _ in drawn) == 3 * expected
-    found, counts = np.unique(np.concatenate(identities(drawn)), return_counts=True)
+    assert sum(len(x) for x, _ in drawn) == 3 * batches.batches_per_epoch(480, size)
+    found, counts = np.unique(identities(split, settings, 0), return_counts=True)
     assert counts.max() == 3
     assert np.isin(found, split.rows("x")[:, 0, 0]).all()
 
 
-def test_labels_stay_with_their_samples(split):
-    for x, y in batches.shuffled_batches(split, Train(1, 16, 0.1, 1, 1), np.random.default_rng(0)):
+def test_the_order_comes_from_the_generator_and_labels_stay_with_their_samples(split):
+    settings = Train(1, 16, 0.1, 1, 1)
+    for x, y in batches.shuffled_batches(split, settings, np.random.default_rng(0)):
         np.testing.assert_array_equal(x[:, :, 2, 1], y[:, :, 0])
-
-
-def test_the_order_comes_from_the_generator(split):
-    def order(seed):
-        return np.concatenate(
-            identities(batches.shuffled_batches(split, Train(1, 16, 0.1, 1, 1), np.random.default_rng(seed)))
-        )
-
-    np.testing.assert_array_equal(order(1), order(1))
-    assert (order(1) != order(2)).any()
-    np.testing.assert_array_equal(np.sort(order(1)), np.sort(order(2)))
+    first, again, other = (identities(split, settings, seed) for seed in (1, 1, 2))
+    np.testing.assert_array_equal(first, again)
+    assert (first != other).any()
+    np.testing.assert_array_equal(np.sort(first), np.sort(other))
 
 
 @pytest.mark.parametrize("sharing", ["shared", "unshared"])
-@pytest.mark.parametrize(
-    ("placement", "layers"),
-    [
-        ("before", ["sequence", "attention", "lstm", "output"]),
-        ("after", ["sequence", "lstm", "attention", "flatten", "output"]),
-    ],
-)
-def test_layers_are_in_the_articles_order(placement, layers, sharing):
-    variant = Variant(placement, sharing, name="a")
-    built = build.build(Data(10, 0.1, 20, 2, 10, "zero_one", 0), Model(32, "lstm"), variant, np.random.SeedSequence(0))
-    assert [layer.name for layer in built.classifier.layers] == layers
+@pytest.mark.parametrize("placement", ["before", "after"])
+def test_layers_are_in_the_articles_order(placement, sharing):
+    layers = {"before": "sequence attention lstm output", "after": "sequence lstm attention flatten output"}
+    data, model = Data(10, 0.1, 20, 2, 10, "zero_one", 0), Model(32, "lstm")
+    built = initial(Variant(placement, sharing, name="a"), data=data, model=model)
+    assert [layer.name for layer in built.classifier.layers] == layers[placement].split()
     assert built.classifier.get_layer("attention").shared == (sharing == "shared")
     # LSTM 4 * 32 * (2 + 32 + 1), attention 20 * 20 + 20, output 32 + 1 or 20 * 32 + 1.
     assert built.classifier.count_params() == 4480 + 420 + (33 if placement == "before" else 641)
@@ -83,15 +83,11 @@ def test_layers_are_in_the_articles_order(placement, layers, sharing):
 
 def test_initial_weights_come_from_the_seed_alone():
     def weights(seed, placement="after"):
-        built = build.build(
-            DATA, Model(4, "lstm"), Variant(placement, "shared", name="a"), np.random.SeedSequence(seed)
-        )
-        return build.get_weights(built.classifier)
+        return build.get_weights(initial(Variant(placement, "shared", name="a"), seed).classifier)
 
-    first, again, other = weights(1), weights(1), weights(2)
-    for path in first:
-        np.testing.assert_array_equal(first[path], again[path])
-    assert (first["attention/kernel"] != other["attention/kernel"]).any()
+    first = weights(1)
+    np.testing.assert_equal(weights(1), first)
+    assert (first["attention/kernel"] != weights(2)["attention/kernel"]).any()
     same = [path for path in first if "lstm" in path]
     assert same
     for path in same:
@@ -99,11 +95,10 @@ def test_initial_weights_come_from_the_seed_alone():
 
 
 def test_evaluation_by_hand(split):
-    y = split.rows("y")
+    ones = split.rows("y").mean()
     confident = held_out_score.classification(lambda x: np.where(x[:, 2, :1] > 0.5, 0.8, 0.2), split)
     assert confident == pytest.approx((-np.log(0.8), 1.0))
     constant = held_out_score.classification(lambda x: np.full((len(x), 1), 0.75), split)
-    ones = y.mean()
     assert constant == pytest.approx((-ones * np.log(0.75) - (1 - ones) * np.log(0.25), ones))
 
 
@@ -114,8 +109,7 @@ def test_groups_have_every_batch_in_order_and_end_at_points_of_the_curve(split, 
     found = list(batches.groups(split, settings, np.random.default_rng(3)))
     assert [count for _, _, count in found] == sizes
     assert len({x.shape for x, _, _ in found}) == 1
-    ordered = batches.shuffled_batches(split, settings, np.random.default_rng(3))
-    expected = np.concatenate([x for x, _ in ordered])
+    expected = np.concatenate([x for x, _ in batches.shuffled_batches(split, settings, np.random.default_rng(3))])
     np.testing.assert_array_equal(np.concatenate([x[:count] for x, _, count in found]), expected)
     assert all((x[count:] == 0).all() for x, _, count in found)
 
@@ -124,10 +118,7 @@ def test_training_steps_are_those_of_keras(split):
     import keras
 
     x, y, _ = next(batches.groups(split, Train(1, 16, 0.1, 6, 1), np.random.default_rng(0)))
-    variant = Variant("after", "unshared", name="a")
-    ours, theirs = (
-        build.build(DATA, Model(4, "lstm"), variant, np.random.SeedSequence(1)).classifier for _ in range(2)
-    )
+    ours, theirs = (initial(study().variant, 1).classifier for _ in range(2))
     optimizer = keras.optimizers.Adam(0.02)
     optimizer.build(ours.trainable_variables)
     loss, accuracy = compiled_training.training_steps(ours, optimizer)(x, y, 5)
@@ -144,31 +135,24 @@ def test_training_steps_are_those_of_keras(split):
 
 
 def test_a_seed_does_not_depend_on_those_before_it(split):
-    alone = fit.train_seed(study(), 5, split, split, lambda points: None)
-    fit.train_seed(study(), 6, split, split, lambda points: None)
-    again = fit.train_seed(study(), 5, split, split, lambda points: None)
+    alone, _, again = (train(split, study(), seed) for seed in (5, 6, 5))
     assert alone.weights_hash() == again.weights_hash()
-    assert alone.curve == again.curve
-    assert (alone.loss, alone.score) == (again.loss, again.score)
+    assert (alone.curve, alone.loss, alone.score) == (again.curve, again.loss, again.score)
 
 
-def test_the_curve_covers_training_and_is_reported_during_it(split):
+def test_the_curve_and_snapshots_cover_training(split):
     parts = []
-    result = fit.train_seed(study(), 0, split, split, lambda points: parts.append(list(points)))
+    result = train(split, study(), 0, lambda points: parts.append(list(points)))
     assert [point for part in parts for point in part] == result.curve
     assert len(parts) > 5
     assert [batch for batch, _, _ in result.curve] == [*range(4, 150, 4), 150]  # 5 epochs of 30 batches
     assert result.curve[-1][1] < result.curve[0][1]
     assert result.score > 0.9
-
-
-def test_snapshots_go_from_the_initial_to_the_trained_weights(split):
-    result = fit.train_seed(study(), 3, split, split, lambda points: None)
     batches, kept = result.snapshots
     assert list(batches) == [0, *range(4, 150, 4), 150]
-    initial = build.build(DATA, Model(4, "lstm"), study().variant, np.random.SeedSequence(3).spawn(2)[0])
-    assert kept.keys() == build.get_weights(initial.attention).keys()
-    for path, array in build.get_weights(initial.attention).items():
+    untrained = build.get_weights(initial(study().variant).attention)
+    assert kept.keys() == untrained.keys()
+    for path, array in untrained.items():
         np.testing.assert_array_equal(result.snapshots.at(0)[path], array)
         np.testing.assert_array_equal(result.snapshots.at(-1)[path], result.weights[path])
         assert (kept[path][1] != kept[path][0]).any()
@@ -180,9 +164,9 @@ def test_a_process_compiles_a_variant_once_for_all_seeds(split, monkeypatch):
     traced, loss = [], keras.losses.binary_crossentropy
     monkeypatch.setattr(keras.losses, "binary_crossentropy", lambda *values: traced.append(values) or loss(*values))
     fit._compiled.cache_clear()
-    fit.train_seed(study(), 1, split, split, lambda points: None)
+    train(split, study(), 1)
     once = len(traced)
-    fit.train_seed(study(), 2, split, split, lambda points: None)
+    train(split, study(), 2)
     fit._compiled.cache_clear()
     assert len(traced) == once > 0
 
@@ -198,18 +182,18 @@ def test_snapshots_are_spread_evenly(batches, log_every, snapshots, points):
 @pytest.mark.parametrize("placement", ["before", "after"])
 def test_uniform_attention_stays_uniform_while_the_rest_learns(split, placement):
     uniform = study(placement, uniform=True)
-    result = fit.train_seed(uniform, 0, split, split, lambda points: None)
+    result = train(split, uniform, 0)
     weights = read_model.attention(uniform, result.weights, split.rows("x", 0, 7))
     np.testing.assert_allclose(weights, np.full_like(weights, 0.2), rtol=1e-6)
-    initial = build.build(DATA, Model(4, "lstm"), uniform.variant, np.random.SeedSequence(0).spawn(2)[0]).classifier
-    changed = {path for path, w in build.get_weights(initial).items() if (w != result.weights[path]).any()}
+    untrained = build.get_weights(initial(uniform.variant).classifier)
+    changed = {path for path, weights in untrained.items() if (weights != result.weights[path]).any()}
     assert changed == {path for path in result.weights if not path.startswith("attention")}
 
 
 @pytest.mark.parametrize("placement", ["before", "after"])
 def test_the_parts_of_a_model_compose_it(split, placement):
     variant = Variant(placement, "unshared", name="a")
-    parts = functions.functions(DATA, Model(4, "lstm"), variant)
+    parts = functions.functions(DATA, LSTM, variant)
     x = split.rows("x", 0, 7)
     np.testing.assert_allclose(parts.head(parts.values(x) * parts.attention(x)), parts.logit(x), 1e-5)
     gradient, moved, step = parts.gradient(x), x.copy(), 1e-2

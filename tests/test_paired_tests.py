@@ -34,7 +34,9 @@ def test_interval_holds_what_it_should(values):
     assert shifted == pytest.approx((low + 3, high + 3))
 
 
-def test_interval_against_scipy():
+def test_interval_against_scipy_and_of_one_seed():
+    with pytest.raises(ValueError, match="two seeds"):
+        paired_tests.bootstrap_interval([1.0], rng())
     values = np.random.default_rng(1).normal(size=30)
     ours = paired_tests.bootstrap_interval(values, rng(), np.mean, resamples=20_000)
     theirs = stats.bootstrap((values,), np.mean, n_resamples=20_000, method="percentile", rng=rng())
@@ -45,11 +47,6 @@ def test_interval_covers_as_often_as_it_says():
     draw = np.random.default_rng(2)
     intervals = [paired_tests.bootstrap_interval(draw.normal(size=40), draw, np.mean, 0.9, 500) for _ in range(300)]
     assert 0.83 < np.mean([low <= 0 <= high for low, high in intervals]) < 0.95
-
-
-def test_interval_of_one_seed_is_refused():
-    with pytest.raises(ValueError, match="two seeds"):
-        paired_tests.bootstrap_interval([1.0], rng())
 
 
 def test_paired_probability_by_hand():
@@ -80,18 +77,15 @@ def test_exact_test_against_brute_force(differences):
 
 def test_patterns_of_signs_with_the_same_sum_tie_in_spite_of_rounding():
     # The sum is 0.001, as small as it can be but for the sign: no pattern is less extreme.
-    d = [0.0, 0.0, 0.0, 0.0, 1.188, 3.375, -1.75, -2.812]
-    assert paired_tests.sign_flip_test(d, rng()) == 1
+    assert paired_tests.sign_flip_test([0.0, 0.0, 0.0, 0.0, 1.188, 3.375, -1.75, -2.812], rng()) == 1
 
 
-def test_sampled_test_agrees_with_the_exact_one(monkeypatch):
+def test_the_test_with_drawn_signs_agrees_with_the_exact_one_and_is_used_beyond_twenty_pairs(monkeypatch):
     d = np.random.default_rng(3).normal(0.3, 1, 14)
     exact = paired_tests.sign_flip_test(d, rng())
     monkeypatch.setattr(paired_tests, "EXACT_PAIRS", 5)
     assert paired_tests.sign_flip_test(d, rng(), resamples=10_000) == pytest.approx(exact, abs=0.02)
-
-
-def test_beyond_twenty_pairs_signs_are_drawn():
+    monkeypatch.undo()
     d = np.random.default_rng(4).normal(2, 1, 24)
     p = paired_tests.sign_flip_test(d, rng(), resamples=5_000)
     assert p == paired_tests.sign_flip_test(d, rng(), resamples=5_000)

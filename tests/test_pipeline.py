@@ -5,23 +5,17 @@ import json
 import re
 import shutil
 import time
+from contextlib import ExitStack
 
 import numpy as np
 import pytest
-
-from pipeline.results.file_formats import read_rows
+from conftest import kept
 
 pytestmark = pytest.mark.slow
 VARIANTS = ["before_shared", "before_unshared", "after_shared", "after_unshared"]
 AFTER = "after_unshared"
 TRAINS = [f"train@{name}" for name in VARIANTS]
 ANALYSES = [f"analyze@{name}" for name in VARIANTS]
-TABLES = ("runs", "summary", "effects")
-RESULTS = ("data", "models", "attention", "controls", "comparison", "dvc.lock")
-
-
-def results(project):
-    return project.bytes(*RESULTS) | {"dvc.lock": (project.root / "dvc.lock").read_bytes()}
 
 
 @pytest.fixture
@@ -30,15 +24,15 @@ def restored(project):
 
     DVC's run cache keeps no run of a stage whose outputs are all in git, as those of `compare` are.
     """
-    before = results(project)
+    before = project.results()
     yield project
     project.run("git", "checkout", "-q", "params.yaml", "conf")
     assert set(project.repro()) <= {"compare"}
-    assert results(project) == before
+    assert project.results() == before
 
 
 def test_every_stage_runs_once_and_then_none(project, run):
-    assert sorted(project.first_stages) == sorted(["dataset", *TRAINS, *ANALYSES, "controls", "compare"])
+    assert sorted(project.first_stages) == sorted(ALL)
     start = time.monotonic()
     out = project.run("dvc", "repro").stdout
     assert time.monotonic() - start < 60
@@ -50,10 +44,10 @@ def test_every_stage_runs_once_and_then_none(project, run):
 
 
 def test_a_forced_rerun_gives_the_same_bytes(project):
-    before = results(project)
+    before = project.results()
     stages = ["dataset", f"train@{AFTER}", f"analyze@{AFTER}", "controls", "compare"]
     assert project.repro("-f", "-s", *stages) == stages
-    assert results(project) == before
+    assert project.results() == before
     assert project.run("git", "status", "--porcelain").stdout == ""
 
 
@@ -72,20 +66,18 @@ def test_another_probe_retrains_nothing(restored, run):
     assert restored.repro("dataset") == ["dataset"]
     status = run("dvc", "status").stdout
     assert all(stage in status for stage in ANALYSES)
-    assert "train@" not in status
-    assert "controls" not in status
+    assert not re.search("train@|controls", status)
 
 
 def test_other_training_draws_no_data(restored):
     out = restored.run("dvc", "exp", "run", "-S", "train.epochs=2", f"train@{AFTER}").stdout
     assert restored.ran(out) == [f"train@{AFTER}"]
-    assert max(row["batch"] for row in read_rows(restored.root / "models" / AFTER / "history.csv")) == 90
+    assert max(row["batch"] for row in restored.rows(f"models/{AFTER}/history.csv")) == 90
 
 
 def test_a_variants_file_retrains_that_variant_only(restored, run):
-    path = restored.root / f"conf/variant/{AFTER}.yaml"
-    path.write_text(path.read_text(encoding="utf-8").replace("unshared", "shared"), encoding="utf-8")
-    assert restored.run("dvc", "repro", f"train@{AFTER}").stdout.count("Running stage") == 1
+    restored.replace(f"conf/variant/{AFTER}.yaml", "unshared", "shared")
+    assert len(restored.repro(f"train@{AFTER}")) == 1
     status = run("dvc", "status").stdout
     assert f"analyze@{AFTER}" in status
     assert not any(f"@{name}" in status for name in VARIANTS[:3])
@@ -93,14 +85,14 @@ def test_a_variants_file_retrains_that_variant_only(restored, run):
 
 def test_a_comment_reruns_nothing(restored):
     for name in ("params.yaml", f"conf/variant/{AFTER}.yaml"):
-        path = restored.root / name
-        path.write_text(path.read_text(encoding="utf-8") + "\n# a comment\n", encoding="utf-8")
+        restored.write(name, restored.read(name) + "\n# a comment\n")
     assert restored.repro() == []
 
 
+ALL = ["dataset", *TRAINS, *ANALYSES, "controls", "compare"]
 ROOMS = {
-    "settings": ["dataset", *TRAINS, *ANALYSES, "controls", "compare"],
-    "results": ["dataset", *TRAINS, *ANALYSES, "controls", "compare"],
+    "settings": ALL,
+    "results": ALL,
     "tasks": ["dataset", "controls"],
     "models": [*TRAINS, *ANALYSES, "controls"],
     "measures": [*ANALYSES, "controls"],
@@ -108,32 +100,26 @@ ROOMS = {
 }  # room -> the stages whose results its code can change
 
 
-def outdated(project, run, *paths):
+def outdated(run, *paths):
     """Return the stages that DVC would rerun if some source files were changed."""
-    sources = {project.root / "src/pipeline" / path for path in paths}
-    before = {path: path.read_text(encoding="utf-8") for path in sources}
-    try:
-        for path, text in before.items():
-            path.write_text(text + "\n# a change\n", encoding="utf-8")
+    with ExitStack() as restored:
+        for path in paths:
+            restored.enter_context(kept(path))
+            path.write_text(path.read_text(encoding="utf-8") + "\n# a change\n", encoding="utf-8")
         return sorted(json.loads(run("dvc", "status", "--json").stdout))
-    finally:
-        for path, text in before.items():
-            path.write_text(text, encoding="utf-8")
 
 
 @pytest.mark.parametrize("room", ROOMS)
 def test_a_change_in_a_room_reruns_the_stages_whose_results_it_can_change(project, run, room):
-    module = min((project.root / "src/pipeline" / room).glob("*.py"))
-    assert outdated(project, run, f"{room}/{module.name}") == sorted(ROOMS[room])
+    assert outdated(run, min((project.root / "src/pipeline" / room).glob("*.py"))) == sorted(ROOMS[room])
 
 
 def test_a_change_to_execution_tracking_or_a_stage_file_reruns_nothing(project, run):
     source = project.root / "src/pipeline"
     rooms = {path.name for path in source.iterdir() if (path / "__init__.py").exists()} - set(ROOMS)
     assert rooms == {"execution", "tracking"}
-    stages = [path.name for path in source.glob("*.py") if path.name != "__init__.py"]
-    shown = [path.relative_to(source).as_posix() for room in rooms for path in (source / room).glob("*.py")]
-    assert outdated(project, run, *stages, *shown) == []
+    stages = [path for path in source.glob("*.py") if path.name != "__init__.py"]
+    assert outdated(run, *stages, *(path for room in rooms for path in (source / room).glob("*.py"))) == []
 
 
 def test_metrics_and_plots(run, tmp_path):
@@ -143,13 +129,12 @@ def test_metrics_and_plots(run, tmp_path):
     assert set(metrics[AFTER]) == {"key_mass", "hit_rate", "late_mass", "accuracy"}
     run("dvc", "plots", "show", "-o", str(tmp_path))
     page = (tmp_path / "index.html").read_text(encoding="utf-8")
-    for variant in VARIANTS:
-        assert f"comparison/training/{variant}.csv" in page.replace("\\\\", "/")
-        assert f"comparison/attention/{variant}.csv" in page.replace("\\\\", "/")
+    for name in (f"{kind}/{variant}" for kind in ("training", "attention") for variant in VARIANTS):
+        assert f"comparison/{name}.csv" in page.replace("\\\\", "/")
 
 
 def test_tables_contain_every_run(project):
-    runs, summary, effects = (read_rows(project.root / f"comparison/{name}.csv") for name in TABLES)
+    runs, summary, effects = (project.rows(f"comparison/{name}.csv") for name in ("runs", "summary", "effects"))
     assert [(row["variant"], row["seed"]) for row in runs] == [(v, s) for v in VARIANTS for s in (0, 7)]
     assert [row["variant"] for row in summary] == VARIANTS
     for row in summary:
@@ -160,63 +145,44 @@ def test_tables_contain_every_run(project):
     placement = (mean[VARIANTS[2]] + mean[VARIANTS[3]] - mean[VARIANTS[0]] - mean[VARIANTS[1]]) / 2
     (effect,) = (row for row in effects if (row["effect"], row["metric"]) == ("placement", "key_mass"))
     assert effect["mean_difference"] == pytest.approx(placement)
-    report = (project.root / "comparison/report.md").read_text(encoding="utf-8")
-    assert f"{mean[AFTER]:.3f}" in report
+    assert f"{mean[AFTER]:.3f}" in project.read("comparison/report.md")
     assert (project.root / "comparison/figures/attention.png").stat().st_size > 10_000
 
 
 def test_controls_and_explanations_are_reported(project):
-    rows = {
-        name: read_rows(project.root / f"comparison/{name}.csv") for name in ("controls", "explanations", "learning")
-    }
-    assert {(row["control"], row["variant"]) for row in rows["controls"]} == {
+    controls, explanations, learning = (
+        project.rows(f"comparison/{name}.csv") for name in ("controls", "explanations", "learning")
+    )
+    assert {(row["control"], row["variant"]) for row in controls} == {
         *(("frozen uniform", name) for name in ("before_shared", "after_shared")),
         *(("one feature", name) for name in ("before_unshared", "after_unshared")),
         *(("null key", name) for name in VARIANTS),
     }
-    assert {row["seed"] for row in rows["controls"]} == {0, 7}
-    for row in rows["controls"]:
+    assert {row["seed"] for row in controls} == {0, 7}
+    for row in controls:
         if row["control"] == "frozen uniform":
-            assert row["key_mass"] == pytest.approx(1 / 6)
-            assert row["entropy"] == pytest.approx(1)
-    explained = {(row["variant"], row["explanation"]): row for row in rows["explanations"]}
+            assert (row["key_mass"], row["entropy"]) == pytest.approx((1 / 6, 1))
+    explained = {(row["variant"], row["explanation"]): row for row in explanations}
     for variant in VARIANTS:
         assert explained[variant, "attention"]["kendall_tau_mean"] == 1
         for name in ("gradient x input", "integrated gradients from zero"):
             assert explained[variant, name]["key_mass_y0_mean"] == 0  # where the key is 0
             assert explained[variant, name]["key_mass_y1_mean"] > 0
         assert explained[variant, "integrated gradients from the mean"]["key_mass_y0_mean"] > 0
-    assert [(row["variant"], row["seed"]) for row in rows["learning"]] == [(v, s) for v in VARIANTS for s in (0, 7)]
-    with np.load(project.root / "models" / AFTER / "snapshots/seed-7.npz") as kept:
-        assert list(kept["batches"]) == [0, 8, 16, 24, 32, 40, 45]
-    with np.load(project.root / "attention" / AFTER / "learning.npz") as learning:
-        assert learning["vectors"].shape == (2, 7, 6)
-        np.testing.assert_allclose(learning["vectors"].sum(axis=2), 1, atol=1e-5)
-        last = [row["attention"] for row in read_rows(project.root / f"comparison/attention/{AFTER}.csv")]
-        np.testing.assert_allclose(learning["vectors"][:, -1].ravel(), last, rtol=1e-6)
-    page = (project.root / "comparison/report.html").read_text(encoding="utf-8")
-    assert "http" not in page
-
-
-def test_a_comparison_needs_its_controls_and_the_same_data(project, run):
-    kept = project.root / "controls.kept"
-    (project.root / "controls").rename(kept)
-    try:
-        error = run("compare", code=1).stderr
-        assert "controls does not exist yet: run `python -m pipeline.controls`." in error
-    finally:
-        kept.rename(project.root / "controls")
-    path = project.root / "models" / AFTER / "data.txt"
-    text = path.read_text(encoding="utf-8")
-    try:
-        path.write_text("0" * 64, encoding="utf-8")
-        assert f"models/{AFTER} was trained on other data than" in run("compare", code=1).stderr
-    finally:
-        path.write_text(text, encoding="utf-8")
+    assert [(row["variant"], row["seed"]) for row in learning] == [(v, s) for v in VARIANTS for s in (0, 7)]
+    with np.load(project.root / "models" / AFTER / "snapshots/seed-7.npz") as snapshots:
+        assert list(snapshots["batches"]) == [0, 8, 16, 24, 32, 40, 45]
+    with np.load(project.root / "attention" / AFTER / "learning.npz") as points:
+        vectors = points["vectors"]
+    assert vectors.shape == (2, 7, 6)
+    np.testing.assert_allclose(vectors.sum(axis=2), 1, atol=1e-5)
+    last = [row["attention"] for row in project.rows(f"comparison/attention/{AFTER}.csv")]
+    np.testing.assert_allclose(vectors[:, -1].ravel(), last, rtol=1e-6)
+    assert "http" not in project.read("comparison/report.html")
 
 
 def test_by_hand_other_values_give_the_same_and_leave_the_study_alone(project, run):
-    before = results(project)
+    before = project.results()
     words = (f"+variant={AFTER}", "seeds=[3,7]", "workers=2")
 
     def folder_of(out):
@@ -225,45 +191,43 @@ def test_by_hand_other_values_give_the_same_and_leave_the_study_alone(project, r
         return folder
 
     folder, name = folder_of(run("train", *words).stdout), "weights/seed-7.npz"
-    assert results(project) == before
+    assert project.results() == before
     assert (folder / name).read_bytes() == (project.root / "models" / AFTER / name).read_bytes()
     out = run("analyze", *words).stdout
     assert re.search(r"after_unshared +[▁▂▃▄▅▆▇█]{6}  key mass 0\.\d{3} \(0\.\d{3} to 0\.\d{3} over 2 seeds\)\n", out)
     error = run("compare", "seeds=[3,7]", code=1).stderr
     assert f"run `python -m pipeline.train +variant={VARIANTS[0]} seeds=[3,7]`." in error
     folder = folder_of(run("controls", f"variants=[{AFTER}]").stdout)
-    found, all_variants = (read_rows(path / "controls.csv") for path in (folder, project.root / "controls"))
-    same = [row for row in all_variants if row["variant"] == AFTER]
+    found = project.rows(folder / "controls.csv")
+    same = [row for row in project.rows("controls/controls.csv") if row["variant"] == AFTER]
     assert [row for row in found if row["control"] != "frozen uniform"] == same  # which is that of another variant
-    assert results(project) == before
+    assert project.results() == before
 
 
 @pytest.mark.parametrize("name", ["history.csv", "metrics.csv", "weights/seed-7.npz"])
 @pytest.mark.parametrize("damage", ["cut off", "foreign", "missing"])
 def test_damaged_results_are_named(project, run, name, damage):
     path = project.root / "models" / AFTER / name
-    kept = path.read_bytes()
-    path.unlink()
-    try:
-        if damage != "missing":
-            path.write_bytes(kept[: len(kept) // 3] if damage == "cut off" else b"another,file\n1,2\n")
+    with kept(path):
+        if damage == "missing":
+            path.unlink()
+        else:
+            path.write_bytes(path.read_bytes()[: path.stat().st_size // 3] if damage == "cut off" else b"a,b\n1,2\n")
         error = run("compare", code=1).stderr
-        assert f"models/{AFTER} is damaged: run `python -m pipeline.train +variant={AFTER}`." in error or (
-            f"does not hold seeds [0, 7]: run `python -m pipeline.analyze +variant={AFTER}`." in error
-        )
-    finally:
-        path.write_bytes(kept)
+    assert f"models/{AFTER} is damaged: run `python -m pipeline.train +variant={AFTER}`." in error or (
+        f"does not hold seeds [0, 7]: run `python -m pipeline.analyze +variant={AFTER}`." in error
+    )
 
 
-def test_a_comparison_needs_every_seed(project, run):
-    folder = project.root / "attention" / AFTER
-    shutil.copytree(folder, kept := folder.with_name("kept"))
-    try:
-        for name in ("vectors.csv", "metrics.csv"):
-            lines = (folder / name).read_text(encoding="utf-8").splitlines(keepends=True)
-            (folder / name).write_text("".join(line for line in lines if not line.startswith("7,")), encoding="utf-8")
+def test_a_comparison_needs_its_controls_the_same_data_and_every_seed(project, run):
+    with kept(project.root / "controls"):
+        shutil.rmtree(project.root / "controls")
+        assert "controls does not exist yet: run `python -m pipeline.controls`." in run("compare", code=1).stderr
+    with kept(project.root / "models" / AFTER / "data.txt"):
+        project.write(f"models/{AFTER}/data.txt", "0" * 64)
+        assert f"models/{AFTER} was trained on other data than" in run("compare", code=1).stderr
+    with kept(project.root / "attention" / AFTER):
+        for name in (f"attention/{AFTER}/{table}.csv" for table in ("vectors", "metrics")):
+            project.write(name, re.sub("^7,.*\n", "", project.read(name), flags=re.MULTILINE))
         error = run("compare", code=1).stderr
-        assert f"attention/{AFTER} does not hold seeds [0, 7]: run `python -m pipeline.analyze" in error
-    finally:
-        shutil.rmtree(folder)
-        kept.rename(folder)
+    assert f"attention/{AFTER} does not hold seeds [0, 7]: run `python -m pipeline.analyze" in error

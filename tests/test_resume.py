@@ -4,9 +4,9 @@ import dataclasses
 import os
 import shutil
 import signal
-import time
 
 import pytest
+from conftest import one_sentence, wait_for
 
 from pipeline.execution import fingerprint, resume, worker_pool
 from pipeline.results import folders
@@ -45,30 +45,30 @@ def run(fingerprint, work):
         return resume.each(folder, FILES, work, {word: (word,) for word in "abc"}, POOL)
 
 
-def test_finished_tasks_are_not_repeated(root, capsys):
-    with pytest.raises(UserError):
-        run({"code": "1"}, first := Work(2))
+def interrupted(fingerprint):
+    """Run until two tasks are finished."""
+    with one_sentence("interrupted"):
+        run(fingerprint, work := Work(2))
+    return work
+
+
+def test_finished_tasks_are_not_repeated_but_for_another_fingerprint(root, capsys):
+    first = interrupted({"code": "1"})
     assert run({"code": "1"}, second := Work()) == {"a": "A", "b": "B", "c": "C"}
     assert (first.words, second.words) == (["a", "b", "c"], ["c"])
     assert capsys.readouterr().out == "test: 2 of 3 tasks were finished before.\n"
     run({"code": "1"}, third := Work())
     assert third.words == ["a", "b", "c"]  # when all are finished, none is kept
     assert not list(root.glob("outputs/unfinished/*"))
-
-
-def test_results_with_another_fingerprint_are_not_used():
-    with pytest.raises(UserError):
-        run({"code": "1"}, Work(2))
+    interrupted({"code": "1"})
     run({"code": "2"}, other := Work())
     assert other.words == ["a", "b", "c"]
 
 
 def test_a_corrupt_result_is_computed_again(root):
-    with pytest.raises(UserError):
-        run({}, Work(2))
-    (path,) = root.glob("outputs/unfinished/*/a")
-    shutil.rmtree(path)
-    path.mkdir()
+    interrupted({})
+    (path,) = root.glob("outputs/unfinished/*/a/result.txt")
+    path.unlink()
     assert run({}, work := Work()) == {"a": "A", "b": "B", "c": "C"}
     assert work.words == ["a", "c"]
 
@@ -103,11 +103,9 @@ def test_a_stage_that_was_killed_resumes_and_gives_the_same_bytes(untrained, wor
     untrained.change({"seeds": [0, 1, 2, 3], "variants": ["after_shared"]})
     stage, *rest = *words, "tracking=off"
     with untrained.started("python", "-m", f"pipeline.{stage}", *rest) as process:
-        deadline = time.monotonic() + 200
-        while not [path for path in untrained.root.glob("outputs/unfinished/*/*/*.csv") if ".part" not in str(path)]:
-            assert process.poll() is None, process.communicate()
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+        wait_for(
+            lambda: [p for p in untrained.root.glob("outputs/unfinished/*/*/*.csv") if ".part" not in str(p)], process
+        )
         os.killpg(process.pid, signal.SIGKILL)
     folder = "models" if stage == "train" else "controls"
     assert " were finished before." in untrained.stage(stage, *rest).stdout

@@ -1,23 +1,21 @@
 """Sweeps: each combination is run once and collected in one table; an interrupted sweep resumes."""
 
 import signal
-import sqlite3
-from contextlib import closing
 
 import pytest
-from conftest import SMALL, Project
+from conftest import error_of
 from hydra import compose, initialize_config_dir
 from pandas import DataFrame
 
 from pipeline.execution import command_line  # noqa: F401 (registers what conf/config.yaml calls)
 from pipeline.report import sweep_figures
-from pipeline.results.file_formats import read_rows
 from pipeline.settings.project import ROOT, names_in
 from pipeline.settings.schema import Data
 from pipeline.settings.study import load_task, load_variant
 from pipeline.tasks import lookup
 
-WORDS = ("+variant=before_unshared,after_unshared", "data.key_step=0,4")
+VARIANTS = ("before_unshared", "after_unshared")
+WORDS = (f"+variant={','.join(VARIANTS)}", "data.key_step=0,4")
 
 
 def titles(out):
@@ -28,10 +26,8 @@ def titles(out):
 @pytest.mark.slow
 def test_an_interrupted_sweep_resumes(fresh):
     with fresh.started("python", "-m", "pipeline.sweep", *WORDS) as process:
-        for line in process.stdout:
-            if line.startswith("== 3 of 4: "):
-                process.send_signal(signal.SIGINT)
-                break
+        next(line for line in process.stdout if line.startswith("== 3 of 4: "))
+        process.send_signal(signal.SIGINT)
         _, error = process.communicate(timeout=60)
     assert process.returncode == 130
     assert error.splitlines()[-1] == "error: interrupted; what was finished before is as it was."
@@ -40,52 +36,34 @@ def test_an_interrupted_sweep_resumes(fresh):
         (fresh.root / "outputs/multirun.yaml").unlink()  # Hydra's, about the last sweep
         before = fresh.bytes("outputs")
         again = run("sweep", *WORDS, "results=kept").stdout
-    points = [f"variant={v} data.key_step={k}" for v in ("before_unshared", "after_unshared") for k in (0, 4)]
+    points = [f"variant={v} data.key_step={k}" for v in VARIANTS for k in (0, 4)]
     assert titles(out) == [f"{points[0]} (made before)", f"{points[1]} (made before)", *points[2:]]
     folder = fresh.root / out.splitlines()[-1].split()[3].rstrip(".")
-    summary, runs = read_rows(folder / "summary.csv"), read_rows(folder / "runs.csv")
-    assert [(row["variant"], row["data.key_step"], row["seeds"]) for row in summary] == [
-        (variant, step, 2) for variant in ("before_unshared", "after_unshared") for step in (0, 4)
-    ]
+    summary, runs = fresh.rows(folder / "summary.csv"), fresh.rows(folder / "runs.csv")
+    found = [(row["variant"], row["data.key_step"], row["seeds"]) for row in summary]
+    assert found == [(variant, step, 2) for variant in VARIANTS for step in (0, 4)]
     assert len(runs) == 8
     for row in summary:
         point = [run for run in runs if all(run[name] == row[name] for name in ("variant", "data.key_step"))]
         assert row["key_mass_mean"] == pytest.approx(sum(run["key_mass"] for run in point) / 2)
         assert row["correct"] == sum(run["verdict"] == "correct" for run in point)
     assert (folder / "measures.png").stat().st_size > 10_000
-    with closing(sqlite3.connect(fresh.root / "mlruns/mlflow.db")) as database:
-        kinds = database.execute("SELECT value, count(*) FROM tags WHERE key = 'kind' GROUP BY value").fetchall()
-        steps = database.execute("SELECT DISTINCT value FROM params WHERE key = 'data.key_step'").fetchall()
-    assert dict(kinds)["sweep"] == 1
-    assert {value for (value,) in steps} == {"0", "4"}
+    assert len(fresh.query("SELECT * FROM tags WHERE key = 'kind' AND value = 'sweep'")) == 1
+    assert set(fresh.query("SELECT value FROM params WHERE key = 'data.key_step'")) == {("0",), ("4",)}
     assert titles(again) == [f"{point} (made before)" for point in points]
     assert {path: content for path, content in fresh.bytes("outputs").items() if path in before} == before
     assert (fresh.root / "kept/summary.csv").read_bytes() == (folder / "summary.csv").read_bytes()
 
 
-@pytest.fixture(scope="module")
-def refused(tmp_path_factory):
-    """A project and a function that runs its stages in one process."""
-    project = Project(tmp_path_factory.mktemp("refused"), SMALL)
-    with project.one_process() as run:
-        yield project, run
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("words", "sentence"),
-    [
-        (("+variant=after_unshared", "data.key_step=0,6"), "data.key_step is 6: it must be 0 to 5."),
-        (("data.key_step=0,1",), "This stage needs +variant=NAME"),
-        (("+experiment=nix",), "experiment is nix: it must be one of add_two, dense, find_max, one_feature."),
-    ],
-)
-def test_an_error_in_any_combination_is_reported_before_the_first_is_run(refused, words, sentence):
-    project, run = refused
-    error = run("sweep", *words, code=1).stderr
-    assert sentence in error
-    assert error.count("\n") == 1
-    assert not list(project.root.glob("outputs/*/"))
+def test_an_error_in_any_combination_is_reported_before_the_first_is_run(fresh):
+    words = ("+variant=after_unshared", "data.key_step=0,6")
+    with fresh.one_process() as run:
+        assert "data.key_step is 6: it must be 0 to 5." in error_of(run, "sweep", *words)
+        assert "This stage needs +variant=NAME" in error_of(run, "sweep", "data.key_step=0,1")
+        sentence = "experiment is nix: it must be one of add_two, dense, find_max, one_feature."
+        assert sentence in error_of(run, "sweep", "+experiment=nix")
+    assert not list(fresh.root.glob("outputs/*/"))
 
 
 @pytest.mark.parametrize("name", names_in("experiment"))
@@ -107,11 +85,10 @@ def row(**values):
 def test_the_setting_with_the_most_numbers_is_the_x_axis():
     rows = [row(variant=v, **{"data.key_step": k, "task": t}) for v in "ab" for k in (0, 5, 19) for t in "xy"]
     figure = sweep_figures.measures(DataFrame(rows), ["variant", "task", "data.key_step"])
-    for ax in figure.axes:
-        assert ax.get_xlabel() == "data.key_step"
+    assert {ax.get_xlabel() for ax in figure.axes} == {"data.key_step"}
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["a, x", "a, y", "b, x", "b, y"]
-    lines = [line for line in figure.axes[0].lines if line.get_label() == "b, x"]
-    assert [(line.get_xdata().tolist(), line.get_ydata().tolist()) for line in lines] == [([0, 5, 19], [0.5, 0.5, 0.5])]
+    (line,) = (line for line in figure.axes[0].lines if line.get_label() == "b, x")
+    assert (line.get_xdata().tolist(), line.get_ydata().tolist()) == ([0, 5, 19], [0.5, 0.5, 0.5])
 
 
 def test_names_are_drawn_side_by_side():

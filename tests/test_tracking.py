@@ -7,7 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from services import serve, stored
+from conftest import error_of, kept
+from services import runs_of, serve, stored
 
 from pipeline.models import build  # noqa: F401 (starts TensorFlow, before anything else does)
 from pipeline.results.stage_files import read_training
@@ -19,15 +20,6 @@ from pipeline.tracking.mlflow_client import Tracker
 pytestmark = pytest.mark.slow
 
 
-def runs_of(project):
-    """Return all runs of a project's store."""
-    from mlflow import MlflowClient
-
-    client = MlflowClient(f"sqlite:///{project.root}/mlruns/mlflow.db")
-    experiment = client.get_experiment_by_name("attention")
-    return client, client.search_runs([experiment.experiment_id]) if experiment else []
-
-
 @pytest.fixture(scope="module")
 def settings(tmp_path_factory):
     """An empty store."""
@@ -35,23 +27,15 @@ def settings(tmp_path_factory):
     return Tracking(f"sqlite:///{folder}/mlflow.db", str(folder), "attention")
 
 
-def identities(runs):
-    tags = ("kind", "variant", "seed", "config_hash", "weights_hash", "attention_hash", "comparison_hash")
-    return sorted(tuple(run.data.tags.get(tag, "") for tag in tags) for run in runs)
-
-
 def test_one_finished_run_for_each_result(project):
-    client, runs = runs_of(project)
+    client, runs = runs_of(f"sqlite:///{project.root}/mlruns/mlflow.db")
     assert {run.info.status for run in runs} == {"FINISHED"}
-    assert len(set(identities(runs))) == len(runs)
+    assert len(stored(project)) == len(runs)  # they differ in their hashes
     seeds = [run for run in runs if run.data.tags["kind"] == "seed"]
     study = [run for run in seeds if run.data.params["train.epochs"] == "1"]
-    assert {(run.data.tags["variant"], run.data.tags["seed"]) for run in study} >= {
-        (f"{placement}_{sharing}", seed)
-        for placement in ("before", "after")
-        for sharing in ("shared", "unshared")
-        for seed in ("0", "7")
-    }
+    variants = ("before_shared", "before_unshared", "after_shared", "after_unshared")
+    found = {(run.data.tags["variant"], run.data.tags["seed"]) for run in study}
+    assert found >= {(variant, seed) for variant in variants for seed in "07"}
     for run in seeds:
         tags, run_id = run.data.tags, run.info.run_id
         assert tags["variant"] == f"{tags['placement']}_{tags['sharing']}" or tags["sharing"] == "shared"
@@ -66,16 +50,16 @@ def test_one_finished_run_for_each_result(project):
             vector = client.get_metric_history(run_id, "attention")
             assert [point.step for point in vector] == list(range(6))
             assert sum(point.value for point in vector) == pytest.approx(1, abs=1e-5)
-            assert {file.path for file in client.list_artifacts(run_id, "attention")} == {
-                "attention/vector.csv",
-                "attention/vector.png",
-            }
+            files = {file.path for file in client.list_artifacts(run_id, "attention")}
+            assert files == {"attention/vector.csv", "attention/vector.png"}
     comparison = next(run for run in runs if run.data.tags["kind"] == "comparison")
     assert "after_unshared.key_mass" in comparison.data.metrics
     logged = Path(comparison.info.artifact_uri.removeprefix("file://"))
-    files = {path.relative_to(logged).as_posix() for path in logged.rglob("*") if path.is_file()}
-    folder = project.root / "comparison"
-    assert files == {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    files, there = (
+        {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+        for folder in (logged, project.root / "comparison")
+    )
+    assert files == there
     assert len([name for name in files if name.startswith("figures/")]) == 5
     page = (logged / "report.html").read_text(encoding="utf-8")
     assert f"Logged from commit {comparison.data.tags['git_commit']}" in page
@@ -88,7 +72,7 @@ def test_the_logged_model_is_the_trained_one(project):
 
     from pipeline.attention import StepAttention
 
-    _, runs = runs_of(project)
+    _, runs = runs_of(f"sqlite:///{project.root}/mlruns/mlflow.db")
     run = next(run for run in runs if run.data.tags.get("variant") == "before_shared")
     mlflow.set_tracking_uri(f"sqlite:///{project.root}/mlruns/mlflow.db")
     model_id = run.outputs.model_outputs[0].model_id
@@ -136,51 +120,24 @@ def test_another_result_of_the_same_values_gets_another_run(project, settings):
     assert all(run.data.metrics["train_loss"] == pytest.approx(trained.curve[-1][1]) for run in runs)
 
 
-@pytest.fixture
-def study(project):
-    """The project without results of stages run by hand."""
-    shutil.rmtree(project.root / "outputs", ignore_errors=True)
-    return project
-
-
-ADD_MISSING = """
-import sys
-from pipeline.settings.schema import Tracking
-from pipeline.tracking import sync
-print(sync.fill_from_files(Tracking(f"sqlite:///{sys.argv[1]}/mlflow.db", sys.argv[1] + "/artifacts", "attention")))
-"""
-
-
-def test_a_lost_store_is_filled_in_again_from_the_files_and_served(study):
-    project = study
-    before = stored(project)
-    kept = project.root / "mlruns.kept"
-    shutil.copytree(project.root / "mlruns", kept)
-    try:
-        for path in (project.root / "mlruns").iterdir():
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
+def test_a_lost_store_is_filled_in_again_from_the_files_and_served(project):
+    shutil.rmtree(project.root / "outputs", ignore_errors=True)  # results of stages that were run by hand
+    before, store = stored(project), project.root / "mlruns"
+    with kept(store):
+        shutil.rmtree(store)
+        store.mkdir()
         assert serve(project) == "9 runs added from the result files."
         after = stored(project)
         assert after <= before
         assert sorted(run["kind"] for run in map(dict, after)) == ["comparison", *["seed"] * 8]
-        assert project.run("python", "-c", ADD_MISSING, str(project.root / "mlruns")).stdout == "0\n"
+        assert serve(project) == "0 runs added from the result files."
         assert stored(project) == after
-    finally:
-        shutil.rmtree(project.root / "mlruns")
-        kept.rename(project.root / "mlruns")
 
 
-@pytest.mark.parametrize(
-    ("uri", "sentence"),
-    [
-        (
-            "http://u:secret@127.0.0.1:1",
-            "http://u:***@127.0.0.1:1: MLflow cannot use it ([Errno 111] Connection refused)",
-        ),
-        ("mysql+pymysql://u:secret@127.0.0.1/x", "mysql+pymysql://u:***@127.0.0.1/x: that takes pymysql, which is not"),
-    ],
-)
-def test_a_store_that_cannot_be_used_is_named_without_the_password(run, uri, sentence):
-    error = run("train", "+variant=after_unshared", f"tracking.uri='{uri}'", code=1).stderr
-    assert error.startswith(f"error: tracking.uri is {sentence}")
-    assert error.count("\n") == 1
+def test_a_store_that_cannot_be_used_is_named_without_the_password(run):
+    for uri, sentence in {
+        "http://u:secret@127.0.0.1:1": "MLflow cannot use it ([Errno 111] Connection refused)",
+        "mysql+pymysql://u:secret@127.0.0.1/x": "that takes pymysql, which is not",
+    }.items():
+        error = error_of(run, "train", "+variant=after_unshared", f"tracking.uri='{uri}'")
+        assert error.startswith(f"error: tracking.uri is {uri.replace('secret', '***')}: {sentence}")

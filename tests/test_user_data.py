@@ -7,12 +7,11 @@ import re
 import numpy as np
 import pyarrow as pa
 import pytest
+from conftest import one_sentence, user_samples
 from numpy.random import SeedSequence, default_rng
 from pyarrow import parquet
 
 from pipeline.results import splits
-from pipeline.results.file_formats import read_rows
-from pipeline.settings.project import UserError
 from pipeline.settings.schema import Data
 from pipeline.settings.study import load_task, plain
 from pipeline.tasks import lookup, user_data
@@ -22,14 +21,9 @@ DATA = Data(80, 0.25, 6, 2, 3, "zero_one", 0)
 
 def arrays(samples=100, steps=6, features=2):
     """Return samples whose first value is their number, with a key at step 3."""
-    rng = default_rng(0)
-    x = rng.standard_normal((samples, steps, features))
-    y = rng.integers(0, 2, samples)
-    x[:, 0, 0] = np.arange(samples)
-    x[:, 3] = y[:, None]
-    mask = np.zeros((samples, steps), bool)
-    mask[:, 3] = True
-    return {"x": x, "y": y, "mask": mask}
+    found = user_samples(samples, steps, features, 3)
+    found["x"][:, 0, 0] = np.arange(samples)
+    return found
 
 
 def task(path, name="file", **options):
@@ -44,64 +38,52 @@ def saved(folder, **changes):
 
 
 def as_parquet(path, columns):
-    def listed(array):
-        return array.tolist()
-
-    parquet.write_table(pa.table({name: listed(array) for name, array in columns.items()}), path)
+    parquet.write_table(pa.table({name: array.tolist() for name, array in columns.items()}), path)
     return path
 
 
 def test_each_sample_is_unchanged_in_one_split(tmp_path):
     given, draw = arrays(), lookup.draw_of(task(saved(tmp_path)))
     numbers = []
-    for name, places, stream in (
-        ("train", range(60), 1),
-        ("validation", range(60, 80), 2),
-        ("probe", range(80, 100), 3),
-    ):
-        (tmp_path / name).mkdir()
-        splits.write(tmp_path / name, places, DATA, SeedSequence(stream), draw)
-        x, y, mask = (np.load(tmp_path / name / f"{part}.npy") for part in ("x", "y", "mask"))
-        at = x[:, 0, 0].astype(int)
+    for places in (range(60), range(60, 80), range(80, 100)):
+        (folder := tmp_path / str(places)).mkdir()
+        splits.write(folder, places, DATA, SeedSequence(len(numbers)), draw)
+        found = {name: np.load(folder / f"{name}.npy") for name in given}
+        at = found["x"][:, 0, 0].astype(int)
         numbers += at.tolist()
-        np.testing.assert_array_equal(x, given["x"][at].astype(np.float32))
-        np.testing.assert_array_equal(y, given["y"][at])
-        np.testing.assert_array_equal(mask, given["mask"][at])
+        for name, array in found.items():
+            np.testing.assert_array_equal(array, given[name][at].astype(array.dtype))
+            assert array.dtype == (bool if name == "mask" else np.float32)
     assert sorted(numbers) == list(range(100))
     assert numbers != list(range(100))
-    again, _, _ = draw(None, None, 100, DATA)
-    assert again[:, 0, 0].tolist() == numbers
-    other, _, _ = draw(None, None, 100, dataclasses.replace(DATA, seed=1))
-    assert other[:, 0, 0].tolist() != numbers
+    again, other = (draw(None, None, 100, dataclasses.replace(DATA, seed=seed))[0] for seed in (0, 1))
+    assert again[:, 0, 0].tolist() == numbers != other[:, 0, 0].tolist()
 
 
 def test_unrelated_labels_are_those_of_other_samples(tmp_path):
-    np.savez(tmp_path / "mine.npz", **arrays() | {"y": np.arange(100)})  # each label is the number of its sample
-    draw = lookup.unrelated(lookup.draw_of(task(tmp_path / "mine.npz", kind="regression")))
-    x, y, _ = (
-        np.concatenate(parts)
-        for parts in zip(draw(default_rng(0), None, 60, DATA), draw(default_rng(0), None, 20, DATA, 60), strict=True)
-    )
+    path = saved(tmp_path, y=np.arange(100))  # each label is the number of its sample
+    draw = lookup.unrelated(lookup.draw_of(task(path, kind="regression")))
+    both = draw(default_rng(0), None, 60, DATA), draw(default_rng(0), None, 20, DATA, 60)
+    x, y, _ = map(np.concatenate, zip(*both, strict=True))
     assert (x[:, 0, 0] != y).all()
     assert len({*zip(x[:, 0, 0], y, strict=True)}) == 80
 
 
-def test_parquet_gives_the_same_samples(tmp_path):
-    found = [
-        lookup.draw_of(task(path))(None, None, 100, DATA)
-        for path in (saved(tmp_path), as_parquet(tmp_path / "mine.parquet", arrays()))
-    ]
-    for one, other in zip(*found, strict=True):
+def test_parquet_gives_the_same_samples_and_needs_lists_of_the_same_length(tmp_path):
+    paths = saved(tmp_path), as_parquet(tmp_path / "mine.parquet", arrays())
+    for one, other in zip(*(lookup.draw_of(task(path))(None, None, 100, DATA) for path in paths), strict=True):
         np.testing.assert_array_equal(one, other)
         assert one.dtype == other.dtype
+    ragged = pa.table({"x": [[[1.0, 2.0]], [[1.0, 2.0], [3.0, 4.0]]], "y": [0, 1]})
+    parquet.write_table(ragged, tmp_path / "mine.parquet")
+    with one_sentence("its lists are of different lengths"):
+        lookup.check_task(task(tmp_path / "mine.parquet"), DATA)
 
 
 def test_a_changed_file_is_another_task(tmp_path):
-    path = saved(tmp_path)
-    before = plain(task(path))
-    assert plain(task(path)) == before
-    saved(tmp_path, y=1 - arrays()["y"])
-    assert plain(task(path)) != before
+    before = plain(task(saved(tmp_path)))
+    assert plain(task(tmp_path / "mine.npz")) == before
+    assert plain(task(saved(tmp_path, y=1 - arrays()["y"]))) != before
 
 
 WRONG = {
@@ -127,10 +109,8 @@ WRONG = {
 
 @pytest.mark.parametrize("sentence", WRONG)
 def test_a_bad_file_gets_one_sentence(tmp_path, sentence):
-    with pytest.raises(UserError) as caught:
+    with one_sentence(sentence):
         lookup.check_task(task(saved(tmp_path, **WRONG[sentence])), DATA, 100)
-    assert sentence in str(caught.value)
-    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -146,22 +126,13 @@ def test_a_file_that_cannot_be_read(tmp_path, name, content, sentence):
     if content:
         (tmp_path / name).write_bytes(content)
     for kind in ("file", "planted_in_series"):
-        with pytest.raises(UserError) as caught:
+        with one_sentence(sentence):
             lookup.check_task(task(tmp_path / name, kind), DATA)
-        assert sentence in str(caught.value)
-        assert "\n" not in str(caught.value)
-
-
-def test_parquet_with_lists_of_different_lengths(tmp_path):
-    ragged = pa.table({"x": [[[1.0, 2.0]], [[1.0, 2.0], [3.0, 4.0]]], "y": [0, 1]})
-    parquet.write_table(ragged, tmp_path / "mine.parquet")
-    with pytest.raises(UserError, match="its lists are of different lengths"):
-        lookup.check_task(task(tmp_path / "mine.parquet"), DATA)
 
 
 def test_more_samples_than_the_file_has(tmp_path):
     lookup.check_task(task(saved(tmp_path)), DATA, 100)
-    with pytest.raises(UserError, match=r"it has 100 samples, not 101; data.samples and probe.samples together"):
+    with one_sentence("it has 100 samples, not 101; data.samples and probe.samples together"):
         lookup.check_task(task(saved(tmp_path)), DATA, 101)
 
 
@@ -203,24 +174,16 @@ def test_the_series_that_a_package_ships():
 )
 def test_a_series_that_does_not_fit(tmp_path, series, sentence):
     np.savez(tmp_path / "mine.npz", series=series)
-    with pytest.raises(UserError) as caught:
+    with one_sentence(sentence):
         lookup.check_task(task(tmp_path / "mine.npz", "planted_in_series"), DATA)
-    assert sentence in str(caught.value)
 
 
 @pytest.mark.slow
 def test_a_study_of_a_file_without_a_mask(fresh):
     values = arrays(600)
     np.savez(fresh.root / "mine.npz", x=values["x"] / 300 - 1, y=values["y"])
-    fresh.change(
-        {
-            "task": {"name": "file", "path": "mine.npz"},
-            "variants": ["before_unshared", "after_unshared"],
-            "data": {"samples": 500},
-            "controls": {"null_key_samples": 400, "seeds": [0]},
-            "train": {"epochs": 10},
-        }
-    )
+    fresh.change({"task": {"name": "file", "path": "mine.npz"}, "variants": ["before_unshared", "after_unshared"]})
+    fresh.change({"data": {"samples": 500}, "controls": {"seeds": [0]}, "train": {"epochs": 10}})
     with fresh.one_process() as run:
         run("sweep", "+variant=before_unshared,after_unshared")  # the first three stages
         assert (fresh.root / "attention/after_unshared").is_dir()
@@ -228,12 +191,11 @@ def test_a_study_of_a_file_without_a_mask(fresh):
             run(stage)
         assert "unjudged" in run("show").stdout
         np.savez(fresh.root / "mine.npz", x=values["x"] / 300 - 1, y=1 - values["y"])
-        error = run("train", "+variant=after_unshared", code=1).stderr
-        assert "was made with other values (task._content_" in error
-    rows = read_rows(fresh.root / "comparison/runs.csv")
+        assert "was made with other values (task._content_" in run("train", "+variant=after_unshared", code=1).stderr
+    rows = fresh.rows("comparison/runs.csv")
     assert {row["verdict"] for row in rows} <= {"unjudged", "diffuse", "not learned"}
     assert all(np.isnan(row["key_mass"]) and row["entropy"] <= 1 for row in rows)
-    report = (fresh.root / "comparison/report.md").read_text(encoding="utf-8")
+    report = fresh.read("comparison/report.md")
     assert "No mask tells where their attention should peak." in report
     assert not re.search(r"\bnan\b", report)
-    json.loads((fresh.root / "comparison/metrics.json").read_text(encoding="utf-8"), parse_constant=pytest.fail)
+    json.loads(fresh.read("comparison/metrics.json"), parse_constant=pytest.fail)

@@ -2,24 +2,21 @@
 
 import dataclasses
 import json
-import sqlite3
-from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import write_user_samples
+from conftest import REPOSITORY, one_sentence, user_samples
 
 from pipeline.measures import read_model
 from pipeline.models import build, fit
+from pipeline.models.attention_layers import LuongAttention, MultiHeadPooling
 from pipeline.results import splits
-from pipeline.results.file_formats import read_rows
 from pipeline.results.splits import Split
-from pipeline.settings.project import UserError, names_in
+from pipeline.settings.project import names_in
 from pipeline.settings.schema import Data, Explain, Model, Probe, Train, Variant
 from pipeline.settings.study import load_task, load_variant, params
 from pipeline.tasks import lookup
 
-REPOSITORY = Path(__file__).resolve().parents[1]
 DATA = Data(480, 0.2, 6, 2, 3, "zero_one", 0)
 SMALL = {"redundant_keys": {"key_steps": [1, 4]}, "xor_keys": {"key_steps": [1, 4]}}
 MULTIPLIES = ("before_shared", "before_unshared", "after_shared", "after_unshared", "dense")
@@ -27,8 +24,14 @@ MULTIPLIES = ("before_shared", "before_unshared", "after_shared", "after_unshare
 
 def study(variant, task="planted_key", data=DATA, cell="lstm"):
     settings = {"train": Train(1, 16, 0.02, 8, 2), "probe": Probe(20), "explain": Explain(2, 1, 0)}
-    chosen = {"task": load_task(task) | SMALL.get(task, {}), "variant": load_variant(variant)}
-    return dataclasses.replace(params(), data=data, model=Model(4, cell), **settings, **chosen)
+    settings |= {"task": load_task(task) | SMALL.get(task, {}), "variant": load_variant(variant)}
+    return dataclasses.replace(params(), data=data, model=Model(4, cell), **settings)
+
+
+def weights_of(variant, seed=0, cell="lstm"):
+    """Return the initial weights of a seed."""
+    built = build.build(DATA, Model(4, cell), load_variant(variant), np.random.SeedSequence(seed))
+    return build.get_weights(built.classifier)
 
 
 def split(folder, config):
@@ -48,7 +51,8 @@ def go_through(config, folder):
 @pytest.mark.slow
 @pytest.mark.parametrize("variant", names_in("variant"))
 def test_every_variant_goes_through_every_task(variant, tmp_path):
-    SMALL["file"] = {"path": str(write_user_samples(tmp_path / "samples.npz", 96, 6, 1, 3))}
+    SMALL["file"] = {"path": str(tmp_path / "samples.npz")}
+    np.savez(tmp_path / "samples.npz", **user_samples(96, 6, 1, 3))
     for task in sorted(names_in("task"), key=lambda name: load_task(name)["kind"]):
         # The model is compiled once for each kind of task, because all samples have the same shape.
         config = study(variant, task, dataclasses.replace(DATA, input_dim=1))
@@ -77,10 +81,9 @@ def test_other_cells_are_built_and_learn(variant, cell, tmp_path):
 
 
 def test_both_directions_start_from_different_weights():
-    built = build.build(DATA, Model(4, "bidirectional"), load_variant("none"), np.random.SeedSequence(0))
+    weights = weights_of("none", cell="bidirectional").items()
     forward, backward = (
-        [w for path, w in build.get_weights(built.classifier).items() if name in path and "bias" not in path]
-        for name in ("forward", "backward")
+        [array for path, array in weights if name in path and "bias" not in path] for name in ("forward", "backward")
     )
     assert len(forward) == len(backward) == 2
     assert all((a != b).any() for a, b in zip(forward, backward, strict=True))
@@ -88,19 +91,12 @@ def test_both_directions_start_from_different_weights():
 
 @pytest.mark.parametrize("variant", ["luong", "bahdanau", "multi_head"])
 def test_a_seed_determines_the_weights_of_layers_that_draw_their_own(variant):
-    def weights(seed):
-        built = build.build(DATA, Model(4, "lstm"), load_variant(variant), np.random.SeedSequence(seed))
-        return build.get_weights(built.classifier)
-
-    first, again, other = weights(1), weights(1), weights(2)
-    for path in first:
-        np.testing.assert_array_equal(first[path], again[path])
+    first, again, other = (weights_of(variant, seed) for seed in (1, 1, 2))
+    np.testing.assert_equal(first, again)
     assert any((first[path] != other[path]).any() for path in first if "attention" in path)
 
 
 def test_luongs_weights_by_hand():
-    from pipeline.models.attention_layers import LuongAttention
-
     layer = LuongAttention(units=1)
     states = np.array([[[1.0, 0.0], [0.0, 2.0], [1.0, 1.0]]], "float32")
     layer(states)
@@ -114,8 +110,6 @@ def test_luongs_weights_by_hand():
 
 
 def test_weights_of_several_heads_are_by_head():
-    from pipeline.models.attention_layers import MultiHeadPooling
-
     layer = MultiHeadPooling(heads=3, key_dim=2, units=5)
     output, weights = layer(np.random.default_rng(0).normal(size=(4, 6, 2)), return_attention_scores=True)
     assert output.shape == (4, 5)
@@ -123,74 +117,57 @@ def test_weights_of_several_heads_are_by_head():
     np.testing.assert_allclose(np.asarray(weights).sum(axis=1), 1, rtol=1e-5)
 
 
-class Wrong:
-    """Builds layers that return what they must not."""
-
-    def __new__(cls, fault, name):
-        import keras
-        from keras import ops
-
-        class Layer(keras.layers.Layer):
-            def call(self, inputs, return_attention_scores=False):
-                weights = ops.ones_like(inputs[:, :, 0]) / inputs.shape[1]
-                if fault == "sums":
-                    weights = weights * 1.1
-                elif fault == "negative":
-                    weights = ops.concatenate([weights[:, :1] - 1, weights[:, 1:2] + 1, weights[:, 2:]], axis=1)
-                elif fault == "nan":
-                    weights = weights * float("nan")
-                elif fault == "short":
-                    weights = weights[:, 1:]
-                elif fault == "output":
-                    return inputs[:, 0, 0], weights
-                elif fault == "alone":
-                    return inputs
-                elif fault == "broken":
-                    raise RuntimeError("this layer\ndoes not work")
-                return inputs, weights
-
-        return object() if fault == "no layer" else Layer(name=name)
+def broken(x, weights):
+    raise RuntimeError("this layer\ndoes not work")
 
 
-@pytest.mark.parametrize(
-    ("fault", "sentence"),
-    [
-        ("sums", "variant_of_mine: the attention weights of sample 0, feature 0 sum to 1.1: they must sum to 1."),
-        ("negative", "variant_of_mine: an attention weight is -0.833333: none may be negative."),
-        ("nan", "feature 0 sum to nan: they must sum to 1."),
-        ("short", "gives weights of shape (None, 5): it must be (batch, 6) or (batch, 6, features)."),
-        ("output", "gives an output of shape (None,): it must be (batch, units) or (batch, steps, features)."),
-        ("alone", "cannot give (output, weights) for (None, 6, 2)"),
-        ("broken", "this layer does not work"),
-        ("no layer", "gives a object: it must be a Keras layer."),
-    ],
-)
-def test_a_layer_that_returns_something_else_is_refused_before_training(fault, sentence, tmp_path):
-    attention = {"_target_": f"{__name__}.Wrong", "fault": fault}
-    config = dataclasses.replace(study("none"), variant=Variant("before", name="variant_of_mine", attention=attention))
+TILT = np.array([-1, 1, 0, 0, 0, 0], "float32")
+WRONG = {  # the sentence -> what a layer returns, given its inputs and correct weights
+    "mine: the attention weights of sample 0, feature 0 sum to 1.1: they must sum to 1.": lambda x, w: (x, w * 1.1),
+    "mine: an attention weight is -0.833333: none may be negative.": lambda x, w: (x, w + TILT),
+    "feature 0 sum to nan: they must sum to 1.": lambda x, w: (x, w * float("nan")),
+    "gives weights of shape (None, 5): it must be (batch, 6) or (batch, 6, features).": lambda x, w: (x, w[:, 1:]),
+    "gives an output of shape (None,): it must be (batch, units) or (batch, steps, features).": lambda x, w: (
+        x[:, 0, 0],
+        w,
+    ),
+    "cannot give (output, weights) for (None, 6, 2)": lambda x, w: x,
+    "this layer does not work": broken,
+    "gives a object: it must be a Keras layer.": None,
+}
+
+
+def wrong_layer(sentence, name):
+    import keras
+
+    class Layer(keras.layers.Layer):
+        def call(self, inputs, return_attention_scores=False):
+            return WRONG[sentence](inputs, keras.ops.ones_like(inputs[:, :, 0]) / inputs.shape[1])
+
+    return Layer(name=name) if WRONG[sentence] else object()
+
+
+@pytest.mark.parametrize("sentence", WRONG)
+def test_a_layer_that_returns_something_else_is_refused_before_training(sentence, tmp_path):
+    attention = {"_target_": f"{__name__}.wrong_layer", "sentence": sentence}
+    config = dataclasses.replace(study("none"), variant=Variant("before", name="mine", attention=attention))
     samples = split(tmp_path / "data", config)
-    with pytest.raises(UserError) as caught:
+    with one_sentence(sentence):
         fit.train_seed(config, 0, samples, samples, lambda points: pytest.fail("training began"))
-    assert sentence in str(caught.value)
-    assert "\n" not in str(caught.value)
 
 
 def test_unknown_arguments_of_a_layer_are_named():
     attention = {"_target_": "pipeline.attention.LuongAttention", "unitz": 3}
-    with pytest.raises(UserError, match=r"LuongAttention cannot be created with \{'unitz': 3\}"):
+    with one_sentence("LuongAttention cannot be created with {'unitz': 3}"):
         build.attention_layer(Variant("after", name="mine", attention=attention), 0)
 
 
 def run_study(run, variant):
     """Run the stages of a study of one variant, which are those that DVC would run."""
-    stages = {"dataset": [], f"train@{variant}": [f"+variant={variant}"], f"analyze@{variant}": [f"+variant={variant}"]}
-    stages |= {"controls": [], "compare": []}
-    assert json.loads(run("dvc", "status", "--json").stdout).keys() == stages.keys()
-    for name, words in stages.items():
-        run(name.partition("@")[0], *words)
-
-
-FIGURES = ["attention.png", "explanations.png", "learning.png"]
+    stages = ["dataset", f"train@{variant}", f"analyze@{variant}", "controls", "compare"]
+    assert json.loads(run("dvc", "status", "--json").stdout).keys() == set(stages)
+    for stage, _, name in (stage.partition("@") for stage in stages):
+        run(stage, *[f"+variant={name}"] * bool(name))
 
 
 @pytest.mark.slow
@@ -198,25 +175,21 @@ def test_the_page_on_your_own_attention(fresh):
     page = (REPOSITORY / "docs/your-attention.md").read_text(encoding="utf-8")
     python, variant, packages = (block.split("```")[0].split("\n", 1)[1] for block in page.split("\n```")[1::2][:3])
     assert len([line for line in python.splitlines() if line]) < 20
-    (fresh.root / "my_attention.py").write_text(python, encoding="utf-8")
-    (fresh.root / "conf/variant/mine.yaml").write_text(variant, encoding="utf-8")
+    fresh.write("my_attention.py", python)
+    fresh.write("conf/variant/mine.yaml", variant)
     fresh.run("git", "init", "-q")
     with fresh.one_process() as run:
         error = run("train", "+variant=mine", code=1).stderr
         assert "variant.attention._target_ is my_attention.ScoredSum: it must be a function or class of pipe" in error
-        config, allowed = fresh.root / "conf/config.yaml", packages.split("\n", 1)[1] + "\n"
-        text = config.read_text(encoding="utf-8").replace("  - pipeline\n  - keras\n", allowed)
-        config.write_text(text, encoding="utf-8")
+        fresh.replace("conf/config.yaml", "  - pipeline\n  - keras\n", packages.split("\n", 1)[1] + "\n")
         fresh.change({"variants": ["mine"]})
         run_study(run, "mine")
-    assert {row["variant"] for row in read_rows(fresh.root / "comparison/runs.csv")} == {"mine"}
-    assert sorted(path.name for path in (fresh.root / "comparison/figures").iterdir()) == FIGURES
-    report = (fresh.root / "comparison/report.md").read_text(encoding="utf-8")
-    assert "takes variants of all four combinations" in report
-    with sqlite3.connect(fresh.root / "mlruns/mlflow.db") as database:
-        tracked = database.execute("select value from tags where key = 'variant'").fetchall()
-    assert tracked == [("mine",)] * 2
-    (fresh.root / "my_attention.py").write_text(python.replace("axis=1", "axis=-2"), encoding="utf-8")
+    assert {row["variant"] for row in fresh.rows("comparison/runs.csv")} == {"mine"}
+    figures = sorted(path.name for path in (fresh.root / "comparison/figures").iterdir())
+    assert figures == ["attention.png", "explanations.png", "learning.png"]
+    assert "takes variants of all four combinations" in fresh.read("comparison/report.md")
+    assert fresh.query("SELECT value FROM tags WHERE key = 'variant'") == [("mine",)] * 2
+    fresh.replace("my_attention.py", "axis=1", "axis=-2")
     error = fresh.stage("compare", code=1).stderr
     assert "models/mine was made with other values (variant.attention._source_" in error
     assert "run `python -m pipeline.train +variant=mine`." in error
@@ -228,13 +201,13 @@ def test_a_study_of_a_regression(fresh):
     fresh.run("git", "init", "-q")
     with fresh.one_process() as run:
         run_study(run, "after_unshared")
-    rows = read_rows(fresh.root / "comparison/runs.csv")
+    rows = fresh.rows("comparison/runs.csv")
     assert len(rows) == 2
     assert all(row["r2"] <= 1 and "accuracy" not in row and "key_mass_y0" not in row for row in rows)
-    report = (fresh.root / "comparison/report.md").read_text(encoding="utf-8")
+    report = fresh.read("comparison/report.md")
     for words in ("task `find_max`", "held-out R²", "R² lies between", "*Not learned*: held-out R² below 0.95"):
         assert words in report
-    controls = read_rows(fresh.root / "controls/controls.csv")
+    controls = fresh.rows("controls/controls.csv")
     assert {row["control"] for row in controls} == {"frozen uniform", "one feature", "null key"}
     assert max(row["r2"] for row in controls if row["control"] == "null key") < 0.2
 

@@ -64,7 +64,7 @@ def test_garbage_collection_is_turned_on_again_after_a_failed_import():
 
 @pytest.mark.slow
 def test_a_cluster_without_dask_installed(untrained):
-    (untrained.root / "src/distributed.py").write_text("raise ImportError", encoding="utf-8")
+    untrained.write("src/distributed.py", "raise ImportError")
     error = untrained.stage("train", "+variant=after_shared", "cluster=tcp://127.0.0.1:1", code=1).stderr
     assert error.splitlines()[-1] == (
         "error: cluster is tcp://127.0.0.1:1: that takes Dask: pip install 'attention-pipeline[cluster]'."
