@@ -173,5 +173,4 @@ def serve(project):
     port = free_port()
     with project.started("python", "-m", "pipeline.ui", f"port={port}") as server:
         listening(f"http://127.0.0.1:{port}/", server)
-        os.killpg(server.pid, signal.SIGTERM)
-        return server.communicate(timeout=60)[0].splitlines()[0]
+        return server.stdout.readline().strip()
