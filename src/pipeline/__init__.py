@@ -14,13 +14,15 @@ _ENVIRONMENT = {
     "GIT_PYTHON_REFRESH": "quiet",
     "KERAS_BACKEND": "tensorflow",
     "TF_CPP_MIN_LOG_LEVEL": "3",
-    # oneDNN and wide vector units round differently from machine to machine; these models gain little from them.
+    # Arithmetic with the same last digit on any x86-64 processor: without what is chosen by the processor.
     "TF_ENABLE_ONEDNN_OPTS": "0",
-    "ONEDNN_MAX_CPU_ISA": "AVX2",  # its products of matrices, which TensorFlow uses nevertheless
+    "TENSORFLOW_USE_CUSTOM_CONTRACTION_KERNEL": "false",  # oneDNN's product of matrices
+    "NPY_DISABLE_CPU_FEATURES": "AVX512F AVX512_SKX AVX512_ICL AVX512_SPR X86_V4",  # names of NumPy 2.1 to 2.4
 }
 _XLA_FLAGS = [
     # The loop over the time steps would copy what it reads and writes, once more in each step: a tenth of the time.
     "--xla_cpu_copy_insertion_use_region_analysis=true",
+    "--xla_backend_extra_options=xla_cpu_disable_platform_dependent_math",  # such as an approximate square root
     "--xla_cpu_experimental_ynn_fusion_type=",  # no YNNPACK, whose kernels depend on the machine, too
 ]
 if platform.machine() in ("x86_64", "AMD64"):

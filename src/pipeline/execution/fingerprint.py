@@ -18,7 +18,12 @@ from pipeline.settings.schema import Study
 from pipeline.settings.study import digest, plain
 
 PACKAGES = ("tensorflow", "keras", "numpy", "scipy")
-ARITHMETIC = ("TF_ENABLE_ONEDNN_OPTS", "ONEDNN_MAX_CPU_ISA", "XLA_FLAGS")  # set in `pipeline/__init__.py`
+ARITHMETIC = (  # set in `pipeline/__init__.py`
+    "TF_ENABLE_ONEDNN_OPTS",
+    "TENSORFLOW_USE_CUSTOM_CONTRACTION_KERNEL",
+    "NPY_DISABLE_CPU_FEATURES",
+    "XLA_FLAGS",
+)
 SOURCE = Path(__file__).resolve().parents[1]
 ROOMS = ("settings", "results", "tasks", "models", "measures")  # no other code changes a result of a worker
 

@@ -46,12 +46,17 @@ def functions(shape: Shape, model: Model, variant: Variant) -> Functions:
 
 
 def in_batches(model: Callable[[tf.Tensor], tf.Tensor], batch: int = 1000) -> Function:
-    """Return a function that gives a model's output for any number of samples, a large batch at a time."""
-    call = tf.function(model, reduce_retracing=True, autograph=False)  # AutoGraph leaves files behind
+    """Return a function that gives a model's output for any number of samples, a large batch at a time.
+
+    XLA compiles it: TensorFlow's own kernels use instructions whose last digit differs from processor to processor.
+    """
+    call = tf.function(model, jit_compile=True, autograph=False)  # AutoGraph leaves files behind
 
     def output(x: NDArray[np.float32]) -> NDArray[np.float32]:
-        starts = range(0, len(x), batch)
-        return np.concatenate([call(tf.constant(x[start : start + batch])).numpy() for start in starts])
+        size = min(batch, len(x))
+        padded = np.concatenate([x, np.zeros((-len(x) % size, *x.shape[1:]), x.dtype)])  # one program for all batches
+        outputs = [call(tf.constant(padded[start : start + size])).numpy() for start in range(0, len(x), size)]
+        return np.concatenate(outputs)[: len(x)]
 
     return output
 
