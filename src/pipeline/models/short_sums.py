@@ -44,7 +44,7 @@ def _parts(factor: tf.Tensor, terms: int) -> tf.Tensor:
     parts = -(-terms // LONGEST)
     length = -(-terms // parts)
     rest = [[0, 0]] * (factor.shape.rank - 2) + [[0, parts * length - terms], [0, 0]]
-    shape = tf.concat([tf.shape(factor)[:-2], [parts, length, factor.shape[-1]]], 0)
+    shape = tf.concat([tf.shape(factor)[:-2], [parts, length], tf.shape(factor)[-1:]], 0)
     return tf.reshape(tf.pad(factor, rest), shape)
 
 
