@@ -1,0 +1,78 @@
+"""A small study, and the other variants, tasks and cells, give the same bytes on other x86-64 processors.
+
+QEMU emulates the processors. The studies are small in samples only: the long sums of long sequences, wide layers and
+large batches are what differed.
+"""
+
+import sys
+
+import pytest
+from conftest import REPOSITORY, RESULTS, Project
+
+from pipeline.settings.project import names_in
+from pipeline.settings.study import params
+
+pytestmark = pytest.mark.service
+
+PROCESSORS = ("Haswell", "EPYC-Milan", "max")  # Intel 2013, AMD 2021: 32 KB of L1 data cache; all features, 64 KB
+STUDY = {
+    "data": {"samples": 600},
+    "train": {"log_every": 2},
+    "probe": {"samples": 40},
+    "explain": {"integration_steps": 2, "permutations": 1},
+    "controls": {"seeds": [0], "null_key_samples": 600, "probe_samples": 40},  # as many: compiled once
+    "compare": {"resamples": 200},
+    "seeds": [0, 7],
+}
+BY_HAND = {  # settings of the data -> a model trained on them
+    "task=find_max": "none model.cell=bidirectional",
+    "task=add_two_after_delimiter": "luong model.lstm_units=128",
+    "task=xor_keys data.samples=1200 controls.null_key_samples=1200 train.batch_size=1000": "multi_head model.cell=gru",
+    "task=dense_key data.time_steps=500 data.input_dim=1": "dense",
+    "task=redundant_keys data.time_steps=200 data.input_dim=64 data.samples=180": "bahdanau",
+    "task=planted_in_series": None,
+    "task=moving_key": None,
+    "task=null_key": None,
+}
+
+
+def commands():
+    """Return the stages of the study, and those by hand."""
+    yield "dataset"
+    for name in params().variants:
+        yield from (f"{stage} +variant={name}" for stage in ("train", "analyze"))
+    yield from ("controls", "compare")
+    for settings, model in BY_HAND.items():
+        yield f"dataset {settings}"
+        if model:
+            yield from (f"{stage} +variant={model} {settings} seeds=[3]" for stage in ("train", "analyze"))
+
+
+def results(folder, *emulator):
+    """Return path -> content of what the stages write, run by an emulator or by this processor."""
+    project = Project(folder, STUDY)
+    words = [sys.executable, str(REPOSITORY / "tests/one_process.py"), *(f"{each} tracking=off" for each in commands())]
+    with project.started(*emulator, *words) as process:
+        _, error = process.communicate()
+    assert process.returncode == 0, error
+    return project.bytes(*RESULTS, "outputs")
+
+
+@pytest.fixture(scope="module")
+def here(tmp_path_factory):
+    """The results of this processor."""
+    return results(tmp_path_factory.mktemp("here"))
+
+
+@pytest.mark.parametrize("processor", PROCESSORS)
+def test_another_processor_gives_the_same_bytes(here, processor, tmp_path):
+    there = results(tmp_path, "nice", "qemu-x86_64", "-cpu", processor)
+    assert there.keys() == here.keys()
+    assert [path for path in here if here[path] != there[path]] == []
+
+
+def test_these_are_all_variants_and_tasks():
+    models = [model.split()[0] for model in BY_HAND.values() if model]
+    assert {*params().variants, *models} == set(names_in("variant"))
+    tasks = [settings.split()[0].removeprefix("task=") for settings in BY_HAND]
+    assert {params().task["name"], *tasks, "file"} == set(names_in("task"))
