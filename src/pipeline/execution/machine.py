@@ -31,6 +31,11 @@ def description() -> dict[str, str]:
     }
 
 
+def of_workers(cluster: str | None) -> dict[str, str]:
+    """Return the description of the machine whose cores compute; empty with a cluster, whose machines may differ."""
+    return {} if cluster else description()
+
+
 def _cpuinfo() -> dict[str, str]:
     """Return what Linux says of the first core."""
     with suppress(OSError):

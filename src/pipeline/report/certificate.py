@@ -30,7 +30,13 @@ def first_line(agreement: Agreement, here: Results, there: Results) -> str:
 def _agreed(agreement: Agreement, there: Results) -> Iterator[str]:
     """Yield how the digits, verdicts and conclusions agree, in words."""
     digits = agreement.digits
-    yield "the same numbers" if digits == ALL_DIGITS else f"the same to {digits} digits" if digits else "other digits"
+    yield (
+        "the same numbers in all tables"
+        if digits == ALL_DIGITS
+        else f"the same to {digits} digits"
+        if digits
+        else "other digits"
+    )
     for kind in ("verdicts", "conclusions"):
         differ, total = getattr(agreement, kind)
         yield f"{len(differ)} of {total} {kind} differ ({_listed(differ, there, 1)})" if differ else f"the same {kind}"

@@ -39,8 +39,8 @@ def _md5(path: File) -> str:
 
 
 def note(machine: Machine, *folders: Path) -> None:
-    """Note that the content of some folders was made on a machine."""
-    for folder in folders:
+    """Note that the content of some folders was made on a machine, unless that is unknown, and so empty."""
+    for folder in folders if machine else ():
         write_text(_path(content_hash(files_in(folder))), json.dumps(dict(machine), indent=2) + "\n")
 
 
