@@ -3,14 +3,14 @@
 import io
 import json
 from collections.abc import Iterator, Mapping
-from math import floor, inf, isnan, log10, nan
+from math import floor, inf, isfinite, isnan, log10, nan
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.report.effects import SIGNIFICANCE
-from pipeline.report.revisions import IN_GIT, Output, Results
+from pipeline.report.revisions import DAMAGE, IN_GIT, Output, Results
 from pipeline.report.verdicts import NOT_LEARNED
 from pipeline.results.file_formats import read_rows
 from pipeline.results.folders import CORRUPT, PARAMS
@@ -81,31 +81,43 @@ class Agreement(NamedTuple):
         return reached is not None and LEVELS.index(reached) <= LEVELS.index(level)
 
 
+class Contents(NamedTuple):
+    """What the files of a comparison state: its settings, numbers by table and name, verdicts and conclusions."""
+
+    settings: dict[str, Any]
+    seeds: list[int]
+    numbers: dict[tuple[str, str], float]
+    verdicts: dict[str, str]
+    conclusions: dict[str, str]
+
+
 def compare(here: Results, there: Results) -> Agreement:
-    """Return how far two results agree; a `UserError` if a table of one of them is damaged."""
-    try:
-        return _compared(here, there)
-    except CORRUPT as error:
-        where = f"{IN_GIT} in {here.name} or {there.name}"
-        raise UserError(f"{where} is damaged ({' '.join(str(error).split())}): run `make repro`.") from error
-
-
-def _compared(here: Results, there: Results) -> Agreement:
-    settings = differing(*(_flat(json.loads(_text(results.tables(), PARAMS))) for results in (here, there)))
+    """Return how far two results agree; a `UserError` if one of them is damaged."""
+    a, b = _contents(here), _contents(there)
+    settings = differing(a.settings, b.settings)
     if settings:
         return Agreement(settings, {})
-    seeds = json.loads(_text(here.tables(), PARAMS))["seeds"]
     pairs = {name: (here.outputs.get(name), there.outputs.get(name)) for name in here.outputs | there.outputs}
-    changed = {n: _changed(*pair, seeds) for n, pair in pairs.items() if len({o.hash if o else "" for o in pair}) > 1}
-    numbers = list(_numbers(here.tables(), there.tables()))
-    kinds = [(kind(here.tables()), kind(there.tables())) for kind in (verdicts, conclusions)]
+    changed = {n: (x, y) for n, (x, y) in pairs.items() if not (x and y and x.hash == y.hash)}
+    numbers = [Number(*name, (a.numbers.get(name, nan), b.numbers.get(name, nan))) for name in a.numbers | b.numbers]
     return Agreement(
-        {},
-        changed,
+        settings,
+        {name: _changed(*outputs, a.seeds) for name, outputs in changed.items()},
         min((number.digits for number in numbers), default=ALL_DIGITS),
         _least_by_table(numbers),
-        *((differing(*pair), len(pair[0] | pair[1])) for pair in kinds),
+        (differing(a.verdicts, b.verdicts), len(a.verdicts | b.verdicts)),
+        (differing(a.conclusions, b.conclusions), len(a.conclusions | b.conclusions)),
     )
+
+
+def _contents(results: Results) -> Contents:
+    files = results.tables()
+    try:
+        settings = json.loads(files[PARAMS].read_text(encoding="utf-8"))
+        numbers = (pair for name in sorted(files) if name.endswith(".csv") for pair in _numbers(files, name))
+        return Contents(_flat(settings), settings["seeds"], dict(numbers), verdicts(files), conclusions(files))
+    except DAMAGE as error:
+        raise UserError(f"{IN_GIT} of {results.name} is damaged: run `make repro`.") from error
 
 
 def differing(here: Mapping[str, Any], there: Mapping[str, Any]) -> Difference:
@@ -121,16 +133,18 @@ def agreeing_digits(a: float, b: float) -> int:
 
 
 def _relative(a: float, b: float) -> float:
-    """Return the difference of two numbers as a share of the larger; 0 if it is negligible, infinite if one is NaN."""
-    if isnan(a) or isnan(b):
-        return 0 if isnan(a) and isnan(b) else inf
+    """Return the difference of two numbers as a share of the larger; 0 if it is negligible, infinite with NaN."""
+    if a == b or (isnan(a) and isnan(b)):
+        return 0
     difference = abs(a - b)
+    if not isfinite(difference):
+        return inf
     return 0 if difference <= NEGLIGIBLE else difference / max(abs(a), abs(b))
 
 
 def verdicts(files: Files) -> dict[str, str]:
     """Return run -> its verdict, for the runs of the study and the controls."""
-    return {_name(row): row["verdict"] for name in ("runs", "controls") for row in _rows(files, name)}
+    return {_name(row): row["verdict"] for name in ("runs.csv", "controls.csv") for row in _rows(files, name)}
 
 
 def conclusions(files: Files) -> dict[str, str]:
@@ -139,13 +153,13 @@ def conclusions(files: Files) -> dict[str, str]:
     These are the step at which each variant's attention peaks; the direction of each effect that is significant after
     Holm's correction; whether models learn with frozen attention, and with a null key.
     """
-    found = {f"peak of {row['variant']}": f"step {row['peak_step']}" for row in _rows(files, "summary")}
-    for row in _rows(files, "effects"):
-        more = "more" if row["iqm"] > 0 else "less"
-        sure = row["p_holm"] < SIGNIFICANCE
-        found[f"effect of {row['effect']} on {row['metric']}"] = more if sure else "cannot be told from chance"
+    found = {f"peak of {row['variant']}": f"step {row['peak_step']}" for row in _rows(files, "summary.csv")}
+    for row in _rows(files, "effects.csv"):
+        direction = "positive" if row["iqm"] > 0 else "negative"
+        significant = row["p_holm"] < SIGNIFICANCE
+        found[f"effect of {row['effect']} on {row['metric']}"] = direction if significant else "not significant"
     outcomes: dict[str, set[bool]] = {}
-    for row in _rows(files, "controls"):
+    for row in _rows(files, "controls.csv"):
         name = {UNIFORM: f"{UNIFORM} {row['placement']} the LSTM", NULL_KEY: NULL_KEY}.get(row["control"])
         if name:
             outcomes.setdefault(name, set()).add(row["verdict"] != NOT_LEARNED)
@@ -155,12 +169,7 @@ def conclusions(files: Files) -> dict[str, str]:
 
 def _rows(files: Files, table: str) -> list[dict[str, Any]]:
     """Return the rows of a table of a comparison; none if it is not there."""
-    name = f"{table}.csv"
-    return read_rows(files[name]) if name in files else []
-
-
-def _text(files: Files, name: str) -> str:
-    return files[name].read_text(encoding="utf-8")
+    return read_rows(files[table]) if table in files else []
 
 
 def _name(row: Mapping[str, Any]) -> str:
@@ -169,20 +178,12 @@ def _name(row: Mapping[str, Any]) -> str:
     return ", ".join(f"{words.get(name, '')}{row[name]}" for name in NAMES if name in row)
 
 
-def _numbers(here: Files, there: Files) -> Iterator[Number]:
-    """Yield all numbers of all tables."""
-    for name in sorted({*here, *there}):
-        if name.endswith(".csv"):
-            cells = [dict(_cells(files, name.removesuffix(".csv"))) for files in (here, there)]
-            for label in {**cells[0], **cells[1]}:
-                yield Number(name, label, (cells[0].get(label, nan), cells[1].get(label, nan)))
-
-
-def _cells(files: Files, table: str) -> Iterator[tuple[str, float]]:
+def _numbers(files: Files, table: str) -> Iterator[tuple[tuple[str, str], float]]:
+    """Yield table and name of each number in a table, and the number."""
     for row in _rows(files, table):
         for column, value in row.items():
             if column not in NAMES and not isinstance(value, str):
-                yield f"{column} of {_name(row)}", float(value)
+                yield (table, f"{column} of {_name(row)}"), float(value)
 
 
 def _least_by_table(numbers: list[Number]) -> list[Number]:

@@ -14,7 +14,7 @@ SHOWN = 10  # files of an output that are named
 def first_line(agreement: Agreement, here: Results, there: Results) -> str:
     """Return in one line how far two results agree, what differs most, and on which processors they were made."""
     if agreement.settings:
-        return f"Not compared: {_listed(agreement.settings, there, 3)}."
+        return f"Not compared: {_listed(agreement.settings, there, ' is', 3)}."
     if agreement.outputs:
         names = list(agreement.outputs)
         outputs = len(here.outputs | there.outputs)
@@ -23,8 +23,8 @@ def first_line(agreement: Agreement, here: Results, there: Results) -> str:
         said = f"{said[0].upper()}{said[1:]}; other bytes in {len(names)} of {outputs} outputs ({listed})"
     else:
         said = f"The same bytes in all {len(here.outputs)} outputs"
-    made = f"{here.name} on {here.processors()}, {there.name} on {there.processors()}"
-    return f"{said}; made: {made}{_worst(agreement.numbers, there)}."
+    made = f"{here.name} was made on {here.processors()}, {there.name} on {there.processors()}"
+    return f"{said}{_worst(agreement.numbers, there)}; {made}."
 
 
 def _agreed(agreement: Agreement, there: Results) -> Iterator[str]:
@@ -39,7 +39,7 @@ def _agreed(agreement: Agreement, there: Results) -> Iterator[str]:
     )
     for kind in ("verdicts", "conclusions"):
         differ, total = getattr(agreement, kind)
-        yield f"{len(differ)} of {total} {kind} differ ({_listed(differ, there, 1)})" if differ else f"the same {kind}"
+        yield f"{len(differ)} of {total} {kind} differ ({_listed(differ, there)})" if differ else f"the same {kind}"
 
 
 def _worst(numbers: list[Number], there: Results) -> str:
@@ -52,11 +52,11 @@ def _worst(numbers: list[Number], there: Results) -> str:
 
 def _number(number: Number, there: Results) -> str:
     a, b = (f"{value:.9g}" for value in number.values)
-    return f"{number.name} is {a}, {b} in {there.name} ({number.table})"
+    return f"{number.name} is {a}, {b} at {there.name} ({number.table})"
 
 
-def _listed(differ: Difference, there: Results, most: int) -> str:
-    lines = [f"{name} is {a}, {b} in {there.name}" for name, (a, b) in list(differ.items())[:most]]
+def _listed(differ: Difference, there: Results, sign: str = ":", most: int = 1) -> str:
+    lines = [f"{name}{sign} {a}, {b} at {there.name}" for name, (a, b) in list(differ.items())[:most]]
     return "; ".join([*lines, *(["…"] if len(differ) > most else [])])
 
 
@@ -64,7 +64,7 @@ def details(agreement: Agreement, here: Results, there: Results) -> list[str]:
     """Return all that differs, a line for each thing."""
     lines = [f"{name}: {_output(name, agreement, here, there)}." for name in agreement.outputs]
     for kind, (differ, _) in (("verdict", agreement.verdicts), ("conclusion", agreement.conclusions)):
-        lines += [f"{kind}: {_listed({name: pair}, there, 1)}." for name, pair in differ.items()]
+        lines += [f"{kind}: {_listed({name: pair}, there)}." for name, pair in differ.items()]
     return lines + [f"{number.digits} digits agree: {_number(number, there)}." for number in agreement.numbers]
 
 

@@ -1,9 +1,9 @@
 """The results of a study in the working folder or a git revision: hashes, files, and where they were made."""
 
+import csv
 import io
 import json
 import subprocess
-from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,18 +13,22 @@ import yaml
 
 from pipeline.results import made_on
 from pipeline.results.file_formats import File
+from pipeline.results.folders import PARAMS
 from pipeline.results.made_on import Files, Machine
 from pipeline.settings.project import ROOT, UserError
 
 LOCK, CERTIFICATE = "dvc.lock", "docs/certificate.json"  # the second says where committed results were made
 IN_GIT = "comparison"  # the output that git itself holds
+HERE = "the working folder"
+DAMAGE = (ValueError, LookupError, TypeError, AttributeError, csv.Error)  # raised on reading what is not as expected
 
 
 class Output(NamedTuple):
     """A folder that a stage writes.
 
     `hash` is that of its files, and `locked` the one in dvc.lock: they differ if the files were changed afterwards.
-    `files` is None where only the hash is known, since DVC's cache lacks the files.
+    `files` is None where only the hash is known, since DVC's cache lacks the files. `machine` is the one on which they
+    were made: for a revision only what its certificate says, since another machine may have made the same bytes later.
     """
 
     hash: str
@@ -52,53 +56,47 @@ class Results(NamedTuple):
 
 def in_working_folder() -> Results:
     """Return the results in the working folder, hashed now; a `UserError` if there are none, or some are missing."""
-    if not (ROOT / LOCK).is_file():
-        raise UserError(f"{LOCK} does not exist yet: run `make repro`.")
     commit = _git("describe", "--always", "--dirty", "--abbrev=40", "--exclude=*") or None
     outputs, machines = {}, _machines(ROOT / CERTIFICATE)
-    for name, locked in _locked(ROOT / LOCK).items():
+    for name, locked in _locked(ROOT, HERE).items():
         files = made_on.files_in(ROOT / name)
         if not files:
             raise UserError(f"{name} does not exist yet: run `make repro`, or `dvc pull` if its files were pushed.")
-        outputs[name] = _output(made_on.content_hash(files), locked, files, machines)
-    return _with_comparison(Results("the working folder", commit, outputs))
+        content = made_on.content_hash(files)
+        outputs[name] = Output(content, locked, files, made_on.machine_of(content) or machines.get(content, {}))
+    return Results(HERE, commit, outputs)
 
 
 def in_revision(revision: str, parameter: str) -> Results:
     """Return the results of a git revision; a `UserError` names the parameter if there are none or no such revision."""
     commit = _git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
     if not commit:
-        raise UserError(
-            f"{parameter} is {revision}: it must be a commit, branch or tag of this project's git repository."
-        )
-    content = PathInZip(io.BytesIO(_git_bytes("-c", "core.autocrlf=false", "archive", "--format=zip", commit)))
-    if not (content / LOCK).is_file():
-        raise UserError(f"{parameter} is {revision}: it must be a revision with results, but {LOCK} is not in it.")
-    outputs, machines = {}, _machines(content / CERTIFICATE)
-    for name, locked in _locked(content / LOCK).items():
-        if files := _in_zip(content / name):
-            outputs[name] = _output(made_on.content_hash(files), locked, files, machines)
-        else:
-            outputs[name] = _output(locked, locked, _in_cache(locked), machines)
-    shown = revision if commit.startswith(revision) else f"{revision} ({commit[:7]})"
-    return _with_comparison(Results(shown, commit, outputs))
+        words = "a commit, branch or tag of the project's git repository"
+        raise UserError(f"{parameter} is {revision}: it must be {words}.")
+    archive = PathInZip(io.BytesIO(_git_bytes("-c", "core.autocrlf=false", "archive", "--format=zip", commit)))
+    outputs, machines = {}, _machines(archive / CERTIFICATE)
+    for name, locked in _locked(archive, f"{parameter} is {revision}, which").items():
+        in_git = _in_zip(archive / name)
+        content = made_on.content_hash(in_git) if in_git else locked
+        outputs[name] = Output(content, locked, in_git or _in_cache(locked), machines.get(content, {}))
+    return Results(revision if commit.startswith(revision) else f"{revision} ({commit[:7]})", commit, outputs)
 
 
-def _output(content: str, locked: str, files: Files | None, machines: Mapping[str, Machine]) -> Output:
-    return Output(content, locked, files, made_on.machine_of(content) or machines.get(content, {}))
+def _locked(root: File, where: str) -> dict[str, str]:
+    """Return output -> hash in dvc.lock; a `UserError` if there are no results.
 
-
-def _with_comparison(results: Results) -> Results:
-    if IN_GIT not in results.outputs or not results.tables():
-        raise UserError(f"{IN_GIT} does not exist in {results.name}: run `make repro`, and commit what it writes.")
-    return results
-
-
-def _locked(lock: File) -> dict[str, str]:
-    """Return output -> hash in a dvc.lock, for outputs that are folders, in the order of their names."""
-    stages = yaml.safe_load(lock.read_text(encoding="utf-8"))["stages"].values()
-    hashes = {out["path"]: out["md5"] for stage in stages for out in stage.get("outs", ())}
-    return {name: content for name, content in sorted(hashes.items()) if content.endswith(".dir")}
+    DVC keeps the entries of variants that are no longer in the study; those are left out.
+    """
+    lock, settings = root / LOCK, root / IN_GIT / PARAMS
+    if not (lock.is_file() and settings.is_file()):
+        raise UserError(f"{where} has no results: run `make repro`, and commit what it writes.")
+    try:
+        variants = [variant["name"] for variant in json.loads(settings.read_text(encoding="utf-8"))["variants"]]
+        stages = yaml.safe_load(lock.read_text(encoding="utf-8"))["stages"].items()
+        outs = [out for name, stage in stages if name.partition("@")[2] in ("", *variants) for out in stage["outs"]]
+        return {out["path"]: out["md5"] for out in sorted(outs, key=lambda out: out["path"])}
+    except DAMAGE as error:
+        raise UserError(f"{where} has a damaged {LOCK} or {IN_GIT}/{PARAMS}: run `make repro`.") from error
 
 
 def _machines(certificate: File) -> dict[str, Machine]:
@@ -109,7 +107,7 @@ def _machines(certificate: File) -> dict[str, Machine]:
         stated: Any = json.loads(certificate.read_text(encoding="utf-8"))
         outputs = [output for side in ("results", "compared with") for output in stated[side]["outputs"].values()]
         return {output["hash"]: stated["machines"][output["machine"]] for output in outputs if output["machine"]}
-    except (ValueError, LookupError, TypeError, AttributeError) as error:
+    except DAMAGE as error:
         advice = f"write it again: `python -m pipeline.verify certificate={CERTIFICATE}`"
         raise UserError(f"{CERTIFICATE} is damaged: remove it, or {advice}.") from error
 

@@ -1,0 +1,171 @@
+"""The certificate: results compared with those committed, and where they were made."""
+
+import json
+import platform
+import re
+import shutil
+
+import numpy as np
+import pytest
+from conftest import REPOSITORY, error_of, kept
+
+from pipeline.execution import machine
+
+pytestmark = pytest.mark.slow
+AFTER = "models/after_unshared"
+EMPTY = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"  # git's hash of a tree without files
+MISTAKES = {
+    "against=nix": "against is nix: it must be a commit, branch or tag of the project's git repository.",
+    "revision=nix": "revision is nix: it must be a commit, branch or tag of the project's git repository.",
+    "against=HEAD~1": "quotes, such as \"name='value'\".",
+    "level=all": "level is all: it must be one of bytes, digits, verdicts, conclusions.",
+    "digits=10": "digits is 10: it must be a whole number of at least 1 and at most 9.",
+    "certificate=params.yaml/x": "params.yaml: Not a directory.",
+}
+
+
+@pytest.fixture
+def changing(project):
+    """The project, whose commits and files in git are restored after the test."""
+    head = project.run("git", "rev-parse", "HEAD").stdout.strip()
+    yield project
+    project.run("git", "reset", "-q", "--hard", head)
+
+
+def commit(project):
+    project.run("git", "add", "-A")
+    project.run("git", "commit", "-qm", "A change")
+
+
+def alter_weights(project):
+    """Change a weight of seed 7 by a half."""
+    path = project.root / AFTER / "weights/seed-7.npz"
+    with np.load(path) as arrays:
+        changed = dict(arrays)
+    next(iter(changed.values())).flat[0] += 0.5
+    np.savez(path, **changed)
+
+
+def certificate(project, name="outputs/certificate.json"):
+    return json.loads(project.read(name))
+
+
+def test_the_results_of_the_commit_are_the_same_bytes(project, run):
+    first, *rest = run("verify").stdout.splitlines()
+    assert first.startswith("The same bytes in all 13 outputs; the working folder was made on ")
+    assert rest == ["The certificate is outputs/certificate.json."]
+    written = certificate(project)
+    assert (written["level"], written["agreement"]) == ("bytes", first)
+    assert not re.search(rf"{project.root}|\b{platform.node()}\b|\d{{4}}-\d\d-\d\d", json.dumps(written))
+    assert project.run("git", "status", "--porcelain").stdout == ""
+
+
+def test_a_file_that_was_changed_is_found_although_no_lock_says_so(project, run):
+    with kept(project.root / AFTER):
+        alter_weights(project)
+        out = run("verify", code=1).stdout
+        assert out.startswith("The same numbers in all tables, the same verdicts, the same conclusions; other bytes in")
+        assert f"1 of 13 outputs ({AFTER})" in out
+        assert re.search(rf"{AFTER}: weights/seed-7.npz up to 0.5 in \S+; not what `dvc repro` wrote, according", out)
+        assert out.endswith("level is bytes: that is not reached.\n")
+        assert certificate(project)["level"] == "digits"
+        run("verify", "level=digits")
+        with kept(project.root / ".dvc/cache"):
+            shutil.rmtree(project.root / ".dvc/cache")
+            assert f"{AFTER}: its old files are not in DVC's cache" in run("verify", code=1).stdout
+
+
+def test_make_repro_ends_with_the_first_line_whatever_it_says(project):
+    (recipe,) = re.findall(
+        r"^repro:.*\n\tdvc repro\n\t@(.*)$", (REPOSITORY / "Makefile").read_text("utf-8"), re.MULTILINE
+    )
+    with kept(project.root / AFTER):
+        alter_weights(project)
+        out = project.run("sh", "-c", recipe).stdout
+    assert re.fullmatch("The same numbers in all tables, .*\n", out)
+
+
+def test_two_revisions_are_compared_whatever_is_in_the_working_folder(changing, run):
+    runs = changing.read("comparison/runs.csv")
+    number = str(changing.rows("comparison/runs.csv")[-1]["key_mass"])
+    changing.write("comparison/runs.csv", runs.replace(number, "0.9").replace(",not learned,", ",silent failure,", 1))
+    commit(changing)
+    changing.write("comparison/runs.csv", "")
+    words = ("revision=HEAD", "against='HEAD~1'")
+    out = run("verify", *words, code=1).stdout
+    run("verify", *words, "level=conclusions")
+    assert "1 of 30 verdicts differ (before_shared, seed 0: silent failure, not learned at HEAD~1" in out
+    assert f"key_mass of after_unshared, seed 7 is 0.9, {number} at HEAD~1" in out
+    assert "(comparison)" in out
+    assert error_of(run, "verify") == "error: comparison of the working folder is damaged: run `make repro`.\n"
+
+
+def test_other_settings_are_told_and_nothing_is_compared(changing, run):
+    changing.replace("comparison/params.json", '"epochs": 1', '"epochs": 2')
+    out = run("verify", "level=conclusions", code=1).stdout
+    assert re.match(r"Not compared: train\.epochs is 2, 1 at HEAD \(\w{7}\)\.\n", out)
+
+
+def test_a_variant_that_left_the_study_is_not_missed(changing, run):
+    lock = changing.read("dvc.lock")
+    changing.write("dvc.lock", lock + "  train@luong: {outs: [{path: models/luong, md5: 0.dir}]}\n")
+    assert run("verify").stdout.startswith("The same bytes in all 13 outputs")
+
+
+def test_it_is_said_where_results_were_made_as_far_as_it_was_noted(changing, run):
+    here, nowhere = machine.description()["processor"], "an unrecorded processor"
+    shutil.rmtree(changing.root / "outputs", ignore_errors=True)
+    assert f"the working folder was made on {nowhere}, HEAD (" in run("verify").stdout
+    for stage in ("dataset", "compare"):
+        run(stage)
+    committed = "docs/certificate.json"
+    out = run("verify", f"certificate={committed}").stdout
+    assert re.search(rf"was made on {nowhere} and {re.escape(here)}, HEAD \(\w+\) on {nowhere}\.", out)
+    outputs = certificate(changing, committed)["results"]["outputs"]
+    assert {name for name, output in outputs.items() if output["machine"]} == {
+        *("data/train", "data/validation", "data/probe", "comparison")
+    }
+    commit(changing)
+    notes = changing.root / "outputs/machines"
+    for note in notes.iterdir():
+        note.write_text(note.read_text("utf-8").replace(here, "Another"), "utf-8")
+    out = run("verify").stdout
+    assert f"the working folder was made on {nowhere} and Another, HEAD" in out
+    assert f") on {nowhere} and {here}." in out
+    shutil.rmtree(notes)  # as after `dvc pull` in a clone
+    assert f"the working folder was made on {nowhere} and {here}, HEAD" in run("verify").stdout
+    changing.replace("comparison/report.md", "attention", "Attention")  # now the certificate speaks of other results
+    assert certificate(changing, committed)["results"]["outputs"]["comparison"]["machine"]
+    run("verify", code=1)
+    assert not certificate(changing)["results"]["outputs"]["comparison"]["machine"]
+    changing.write(committed, "[]")
+    assert "docs/certificate.json is damaged: remove it, or write it again: " in error_of(run, "verify")
+
+
+@pytest.mark.parametrize("words", MISTAKES)
+def test_a_mistake_is_one_sentence(run, words):
+    assert MISTAKES[words] in error_of(run, "verify", words)
+
+
+def test_what_is_missing_is_named(project, run):
+    commit_of_nothing = project.run("git", "commit-tree", EMPTY, "-m", "nothing").stdout.strip()
+    sentence = f"against is {commit_of_nothing}, which has no results: run `make repro`, and commit what it writes."
+    assert sentence in error_of(run, "verify", f"against={commit_of_nothing}")
+    with kept(project.root / "controls"):
+        shutil.rmtree(project.root / "controls")
+        assert "controls does not exist yet: run `make repro`, or `dvc pull`" in error_of(run, "verify")
+    with kept(project.root / "dvc.lock"):
+        (project.root / "dvc.lock").unlink()
+        assert "the working folder has no results: run `make repro`" in error_of(run, "verify")
+    git, away = project.root / ".git", project.root / "git"
+    git.rename(away)
+    try:
+        assert "against is HEAD: it must be a commit" in error_of(run, "verify")
+    finally:
+        away.rename(git)
+
+
+def test_a_description_of_the_machine_says_what_results_may_depend_on():
+    found = machine.description()
+    assert {"processor", "caches", "cores", "system", "python", "tensorflow", "keras", "XLA_FLAGS"} <= set(found)
+    assert all(found[name] for name in ("processor", "instructions", "caches", "cores", "system"))
