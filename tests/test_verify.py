@@ -20,7 +20,7 @@ MISTAKES = {
     "against=HEAD~1": "quotes, such as \"name='value'\".",
     "level=all": "level is all: it must be one of bytes, digits, verdicts, conclusions.",
     "digits=10": "digits is 10: it must be a whole number of at least 1 and at most 9.",
-    "certificate=params.yaml/x": "params.yaml: Not a directory.",
+    "certificate=conf": "certificate is conf: it cannot be written (Is a directory).",
 }
 
 
@@ -52,7 +52,7 @@ def certificate(project, name="outputs/certificate.json"):
 
 def test_the_results_of_the_commit_are_the_same_bytes(project, run):
     first, *rest = run("verify").stdout.splitlines()
-    assert first.startswith("The same bytes in all 13 outputs; the working folder was made on ")
+    assert first.startswith("The same bytes in all 13 outputs; ")
     assert rest == ["The certificate is outputs/certificate.json."]
     written = certificate(project)
     assert (written["level"], written["agreement"]) == ("bytes", first)
@@ -94,7 +94,7 @@ def test_two_revisions_are_compared_whatever_is_in_the_working_folder(changing, 
     words = ("revision=HEAD", "against='HEAD~1'")
     out = run("verify", *words, code=1).stdout
     run("verify", *words, "level=conclusions")
-    assert "1 of 30 verdicts differ (before_shared, seed 0: silent failure, not learned at HEAD~1" in out
+    assert "1 of 24 verdicts differ (before_shared, seed 0: silent failure, not learned at HEAD~1" in out
     assert f"key_mass of after_unshared, seed 7 is 0.9, {number} at HEAD~1" in out
     assert "(comparison)" in out
     assert error_of(run, "verify") == "error: comparison of the working folder is damaged: run `make repro`.\n"
@@ -115,16 +115,14 @@ def test_a_variant_that_left_the_study_is_not_missed(changing, run):
 def test_it_is_said_where_results_were_made_as_far_as_it_was_noted(changing, run):
     here, nowhere = machine.description()["processor"], "an unrecorded processor"
     shutil.rmtree(changing.root / "outputs", ignore_errors=True)
-    assert f"the working folder was made on {nowhere}, HEAD (" in run("verify").stdout
-    for stage in ("dataset", "compare"):
-        run(stage)
+    assert f"; both were made on {nowhere}." in run("verify").stdout
+    run("dataset")
     committed = "docs/certificate.json"
     out = run("verify", f"certificate={committed}").stdout
     assert re.search(rf"was made on {nowhere} and {re.escape(here)}, HEAD \(\w+\) on {nowhere}\.", out)
     outputs = certificate(changing, committed)["results"]["outputs"]
-    assert {name for name, output in outputs.items() if output["machine"]} == {
-        *("data/train", "data/validation", "data/probe", "comparison")
-    }
+    made_here = {name for name, output in outputs.items() if output["machine"]}
+    assert made_here == {"data/train", "data/validation", "data/probe"}
     commit(changing)
     notes = changing.root / "outputs/machines"
     for note in notes.iterdir():
@@ -133,11 +131,12 @@ def test_it_is_said_where_results_were_made_as_far_as_it_was_noted(changing, run
     assert f"the working folder was made on {nowhere} and Another, HEAD" in out
     assert f") on {nowhere} and {here}." in out
     shutil.rmtree(notes)  # as after `dvc pull` in a clone
-    assert f"the working folder was made on {nowhere} and {here}, HEAD" in run("verify").stdout
-    changing.replace("comparison/report.md", "attention", "Attention")  # now the certificate speaks of other results
-    assert certificate(changing, committed)["results"]["outputs"]["comparison"]["machine"]
-    run("verify", code=1)
-    assert not certificate(changing)["results"]["outputs"]["comparison"]["machine"]
+    assert f"; both were made on {nowhere} and {here}." in run("verify").stdout
+    with kept(changing.root / "data/probe"):
+        changing.write("data/probe/sha256.txt", "")  # now the certificate speaks of another result
+        run("verify", code=1)
+    stated = {side: certificate(changing)[side]["outputs"]["data/probe"] for side in ("results", "compared with")}
+    assert [output["machine"] for output in stated.values()] == [None, "machine 1"]
     changing.write(committed, "[]")
     assert "docs/certificate.json is damaged: remove it, or write it again: " in error_of(run, "verify")
 

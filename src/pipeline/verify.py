@@ -2,8 +2,6 @@
 
 from pipeline.execution.command_line import command
 from pipeline.report import agreement, certificate, revisions
-from pipeline.results.file_formats import write_text
-from pipeline.settings.project import ROOT
 from pipeline.settings.schema import Config
 
 
@@ -13,7 +11,7 @@ def stage(config: Config) -> None:
     here = revisions.in_revision(config.revision, "revision") if config.revision else revisions.in_working_folder()
     found = agreement.compare(here, there)
     print("\n".join([certificate.first_line(found, here, there), *certificate.details(found, here, there)]))
-    write_text(ROOT / config.certificate, certificate.text(found, here, there, config.digits))
+    certificate.write(config.certificate, found, here, there, config.digits)
     print(f"The certificate is {config.certificate}.")
     if not found.reaches(config.level, config.digits):
         print(f"level is {config.level}: that is not reached.")

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -61,7 +61,7 @@ def each(
     return {key: done[key] if key in done else before[key] for key in tasks}
 
 
-def machine_of(folder: Path, tasks: Mapping[Key, object]) -> Machine:
+def machine_of(folder: Path, tasks: Iterable[Key]) -> Machine:
     """Return the machine on which the parts in a folder were made; empty if they were made on several, or on others."""
     found = [json.loads((folder / str(key) / MACHINE).read_text(encoding="utf-8")) for key in tasks]
     return dict(found[0]) if all(other == found[0] for other in found) else {}

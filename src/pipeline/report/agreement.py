@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.report.effects import SIGNIFICANCE
-from pipeline.report.revisions import DAMAGE, IN_GIT, Output, Results
+from pipeline.report.revisions import DAMAGE, IN_GIT, Output, Results, in_cache
 from pipeline.report.verdicts import NOT_LEARNED
 from pipeline.results.file_formats import read_rows
 from pipeline.results.folders import CORRUPT, PARAMS
@@ -206,9 +206,9 @@ def _flat(values: Any, name: str = "") -> dict[str, Any]:
 
 def _changed(here: Output | None, there: Output | None, seeds: list[int]) -> Changed:
     """Return in which files two outputs of other bytes differ, and by how much in the arrays among them."""
-    if not (here and there and here.files and there.files):
+    sides = [(output.files or in_cache(output.hash) or {}) if output else {} for output in (here, there)]
+    if not all(sides):
         return Changed(None, {})
-    sides = here.files, there.files
     pairs = {n: [side[n].read_bytes() if n in side else b"" for side in sides] for n in sorted({*sides[0], *sides[1]})}
     pairs = {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
     arrays = {n: pair for n, pair in pairs.items() if n.endswith((".npz", ".npy")) and all(pair)}

@@ -6,7 +6,9 @@ from typing import Any
 
 from pipeline.report.agreement import ALL_DIGITS, Agreement, Difference, Number
 from pipeline.report.revisions import Output, Results
+from pipeline.results.file_formats import write_text
 from pipeline.results.made_on import Machine
+from pipeline.settings.project import ROOT, UserError
 
 SHOWN = 10  # files of an output that are named
 
@@ -17,26 +19,23 @@ def first_line(agreement: Agreement, here: Results, there: Results) -> str:
         return f"Not compared: {_listed(agreement.settings, there, ' is', 3)}."
     if agreement.outputs:
         names = list(agreement.outputs)
-        outputs = len(here.outputs | there.outputs)
         listed = f"{', '.join(names[:3])}{', …' if len(names) > 3 else ''}"
         said = ", ".join(_agreed(agreement, there))
-        said = f"{said[0].upper()}{said[1:]}; other bytes in {len(names)} of {outputs} outputs ({listed})"
+        said = f"{said[0].upper()}{said[1:]}; other bytes in {len(names)} of {len(here.outputs)} outputs ({listed})"
     else:
         said = f"The same bytes in all {len(here.outputs)} outputs"
-    made = f"{here.name} was made on {here.processors()}, {there.name} on {there.processors()}"
-    return f"{said}{_worst(agreement.numbers, there)}; {made}."
+    return f"{said}{_worst(agreement.numbers, there)}; {_made(here, there)}."
+
+
+def _made(here: Results, there: Results) -> str:
+    a, b = here.processors(), there.processors()
+    return f"{here.name} was made on {a}, {there.name} on {b}" if a != b else f"both were made on {a}"
 
 
 def _agreed(agreement: Agreement, there: Results) -> Iterator[str]:
     """Yield how the digits, verdicts and conclusions agree, in words."""
-    digits = agreement.digits
-    yield (
-        "the same numbers in all tables"
-        if digits == ALL_DIGITS
-        else f"the same to {digits} digits"
-        if digits
-        else "other digits"
-    )
+    words = {0: "other numbers", ALL_DIGITS: "the same numbers in all tables"}
+    yield words.get(agreement.digits, f"the same to {agreement.digits} digits")
     for kind in ("verdicts", "conclusions"):
         differ, total = getattr(agreement, kind)
         yield f"{len(differ)} of {total} {kind} differ ({_listed(differ, there)})" if differ else f"the same {kind}"
@@ -86,6 +85,14 @@ def _output(name: str, agreement: Agreement, here: Results, there: Results) -> s
 
 def _is_altered(output: Output) -> bool:
     return output.hash != output.locked
+
+
+def write(name: str, agreement: Agreement, here: Results, there: Results, digits: int) -> None:
+    """Write the certificate to a file, given by its path from the project's root; a `UserError` if it cannot be."""
+    try:
+        write_text(ROOT / name, text(agreement, here, there, digits))
+    except OSError as error:
+        raise UserError(f"certificate is {name}: it cannot be written ({error.strerror}).") from error
 
 
 def text(agreement: Agreement, here: Results, there: Results, digits: int) -> str:

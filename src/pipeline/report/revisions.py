@@ -27,7 +27,7 @@ class Output(NamedTuple):
     """A folder that a stage writes.
 
     `hash` is that of its files, and `locked` the one in dvc.lock: they differ if the files were changed afterwards.
-    `files` is None where only the hash is known, since DVC's cache lacks the files. `machine` is the one on which they
+    `files` is None where only the hash is known: `in_cache` may have the files. `machine` is the one on which they
     were made: for a revision only what its certificate says, since another machine may have made the same bytes later.
     """
 
@@ -78,7 +78,7 @@ def in_revision(revision: str, parameter: str) -> Results:
     for name, locked in _locked(archive, f"{parameter} is {revision}, which").items():
         in_git = _in_zip(archive / name)
         content = made_on.content_hash(in_git) if in_git else locked
-        outputs[name] = Output(content, locked, in_git or _in_cache(locked), machines.get(content, {}))
+        outputs[name] = Output(content, locked, in_git or None, machines.get(content, {}))
     return Results(revision if commit.startswith(revision) else f"{revision} ({commit[:7]})", commit, outputs)
 
 
@@ -123,9 +123,9 @@ def _in_zip(folder: PathInZip) -> dict[str, PathInZip]:
     return found
 
 
-def _in_cache(locked: str) -> Files | None:
-    """Return the files of an output from DVC's cache; None if it lacks any of them."""
-    listing = _cached(locked)
+def in_cache(content: str) -> Files | None:
+    """Return the files of an output with this hash from DVC's cache; None if it lacks any of them."""
+    listing = _cached(content)
     if not listing.is_file():
         return None
     files = {part["relpath"]: _cached(part["md5"]) for part in json.loads(listing.read_text(encoding="utf-8"))}
@@ -139,7 +139,7 @@ def _cached(content: str) -> Path:
 
 @cache
 def _cache() -> Any:
-    from dvc.repo import Repo  # here, since it takes a third of a second that two equal revisions do not need
+    from dvc.repo import Repo  # here, since it takes a third of a second that equal results do not need
 
     with Repo(str(ROOT)) as repo:
         return repo.cache.local
