@@ -130,6 +130,9 @@ def test_it_is_said_where_results_were_made_as_far_as_it_was_noted(changing, run
     out = run("verify").stdout
     assert f"the working folder was made on {nowhere} and Another, HEAD" in out
     assert f") on {nowhere} and {here}." in out
+    for note in notes.iterdir():
+        note.write_text(note.read_text("utf-8")[:20], "utf-8")  # as after the power failed
+    run("verify")
     shutil.rmtree(notes)  # as after `dvc pull` in a clone
     assert f"; both were made on {nowhere} and {here}." in run("verify").stdout
     with kept(changing.root / "data/probe"):
@@ -164,7 +167,9 @@ def test_what_is_missing_is_named(project, run):
         away.rename(git)
 
 
-def test_a_description_of_the_machine_says_what_results_may_depend_on():
-    found = machine.description()
+def test_a_description_of_the_machine_says_what_results_may_depend_on_but_names_nobody(monkeypatch):
+    monkeypatch.setenv("XLA_FLAGS", "--xla_dump_to=/home/me --xla_cpu_max_isa=AVX2")
+    found = machine.description.__wrapped__()
+    assert found["XLA_FLAGS"] == "--xla_cpu_max_isa=AVX2"
     assert {"processor", "caches", "cores", "system", "python", "tensorflow", "keras", "XLA_FLAGS"} <= set(found)
     assert all(found[name] for name in ("processor", "instructions", "caches", "cores", "system"))

@@ -27,13 +27,18 @@ def description() -> dict[str, str]:
         "system": platform.platform(),
         "python": platform.python_version(),
         **{name: version(name) for name in PACKAGES},
-        **{name: os.environ.get(name, "") for name in ARITHMETIC},
+        **{name: _without_paths(os.environ.get(name, "")) for name in ARITHMETIC},
     }
 
 
 def of_workers(cluster: str | None) -> dict[str, str]:
     """Return the description of the machine whose cores compute; empty with a cluster, whose machines may differ."""
     return {} if cluster else description()
+
+
+def _without_paths(flags: str) -> str:
+    """Return flags without those that name a file, such as where XLA dumps a program: paths can name a user."""
+    return " ".join(flag for flag in flags.split() if "/" not in flag and "\\" not in flag)
 
 
 def _cpuinfo() -> dict[str, str]:

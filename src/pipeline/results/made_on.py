@@ -6,6 +6,7 @@ A note is found by the hash of the content. It cannot become outdated, and no co
 import hashlib
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -45,9 +46,10 @@ def note(machine: Machine, *folders: Path) -> None:
 
 
 def machine_of(content: str) -> Machine:
-    """Return on which machine a content with this hash was made, as noted in this project; empty if it was not."""
-    path = _path(content)
-    return dict(json.loads(path.read_text(encoding="utf-8"))) if path.is_file() else {}
+    """Return on which machine a content with this hash was made; empty if there is no note, or it is incomplete."""
+    with suppress(FileNotFoundError, ValueError):
+        return dict(json.loads(_path(content).read_text(encoding="utf-8")))
+    return {}
 
 
 def of_folder(folder: Path) -> Machine:
