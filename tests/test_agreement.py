@@ -160,7 +160,9 @@ def test_arrays_that_differ_are_named_with_seed_and_difference(told):
     attention[1, 2] += 0.125
     level, line, details = told(weights={"lstm/bias": np.full(2, 0.5, "float32")}, attention=attention)
     assert level == "digits"
-    assert "other bytes in 2 of 3 outputs (attention/luong, models/luong)" in line
+    assert (
+        "other bytes in 2 of 3 outputs (attention/luong, models/luong); for example attention/luong/attention" in line
+    )
     assert "models/luong: weights/seed-3.npz up to 0.5 in lstm/bias." in details
     assert "attention/luong: attention.npy up to 0.12 (seed 3)." in details
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 from pipeline.report.agreement import ALL_DIGITS, Agreement, Difference, Number
@@ -24,7 +25,7 @@ def first_line(agreement: Agreement, here: Results, there: Results) -> str:
         said = f"{said[0].upper()}{said[1:]}; other bytes in {len(names)} of {len(here.outputs)} outputs ({listed})"
     else:
         said = f"The same bytes in all {len(here.outputs)} outputs"
-    return f"{said}{_worst(agreement.numbers, there)}; {_made(here, there)}."
+    return f"{said}{_worst(agreement, there)}; {_made(here, there)}."
 
 
 def _made(here: Results, there: Results) -> str:
@@ -41,11 +42,14 @@ def _agreed(agreement: Agreement, there: Results) -> Iterator[str]:
         yield f"{len(differ)} of {total} {kind} differ ({_listed(differ, there)})" if differ else f"the same {kind}"
 
 
-def _worst(numbers: list[Number], there: Results) -> str:
-    """Return which number differs most: that of a run, if there is one."""
-    if not numbers:
-        return ""
-    worst = next((number for number in numbers if number.table == "runs.csv"), numbers[0])
+def _worst(agreement: Agreement, there: Results) -> str:
+    """Return which number differs most, that of a run if there is one; if all are the same, an array that differs."""
+    if not agreement.numbers:
+        gaps = (
+            f"{name}/{file} {gap}" for name, output in agreement.outputs.items() for file, gap in output.arrays.items()
+        )
+        return "".join(f"; for example {gap}" for gap in islice(gaps, 1))
+    worst = next((number for number in agreement.numbers if number.table == "runs.csv"), agreement.numbers[0])
     return f"; largest difference: {_number(worst, there)}"
 
 
