@@ -1,6 +1,5 @@
 """A small copy of the project, in which tests run the real commands, and how tests are spread over two processes."""
 
-import json
 import os
 import re
 import shutil
@@ -14,6 +13,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import fork_server
 import numpy as np
 import pytest
 import yaml
@@ -96,33 +96,19 @@ class Project:
                 with suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
 
-    def run(self, *words: str, code: int | None = 0, **options) -> subprocess.CompletedProcess:
-        """Run a command, and check its exit code, unless that is None."""
-        with self.started(*words, **options) as process:
+    def run(self, *words: str, code: int | None = 0, env: dict | None = None, **options) -> subprocess.CompletedProcess:
+        """Run a command by the fork server, and check its exit code, unless that is None."""
+        path = self.environment["PATH"]
+        if "preexec_fn" not in options:  # what that sets would not reach the server's processes
+            path = f"{fork_server.commands()}{os.pathsep}{path}"
+        with self.started(*words, env={"PATH": path} | (env or {}), **options) as process:
             out, err = process.communicate(timeout=400)
         assert code is None or process.returncode == code, f"{words} ended with {process.returncode}\n{out}\n{err}"
         return subprocess.CompletedProcess(words, process.returncode, out, err)
 
     def stage(self, name: str, *words: str, code: int = 0, **options) -> subprocess.CompletedProcess:
-        """Run a stage by hand, in a process of its own."""
+        """Run a stage by hand."""
         return self.run("python", "-m", f"pipeline.{name}", *words, code=code, **options)
-
-    @contextmanager
-    def one_process(self) -> Iterator[Callable[..., subprocess.CompletedProcess]]:
-        """Yield what `stage` is, but for stages in one process, which imports TensorFlow and MLflow once.
-
-        It also takes "dvc" and the words of a DVC command.
-        """
-        driver = str(REPOSITORY / "tests/one_process.py")
-        with self.started("python", driver, stdin=subprocess.PIPE, stderr=None) as process:
-
-            def stage(*words: str, code: int = 0) -> subprocess.CompletedProcess:
-                print(json.dumps(words), file=process.stdin, flush=True)
-                returned, out, err = json.loads(process.stdout.readline())
-                assert returned == code, f"{words} ended with {returned}\n{out}\n{err}"
-                return subprocess.CompletedProcess(words, returned, out, err)
-
-            yield stage
 
     def repro(self, *words: str) -> list[str]:
         """Run `dvc repro`, and return the stages that it ran; others it skipped or restored."""
@@ -243,10 +229,3 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     made.run("git", "add", "-A")
     made.run("git", "commit", "-qm", "A study")
     return made
-
-
-@pytest.fixture(scope="module")
-def run(project):
-    """Run a stage or a DVC command in the project, all in one process."""
-    with project.one_process() as stage:
-        yield stage

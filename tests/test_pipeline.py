@@ -31,14 +31,14 @@ def restored(project):
     assert project.results() == before
 
 
-def test_every_stage_runs_once_and_then_none(project, run):
+def test_every_stage_runs_once_and_then_none(project):
     assert sorted(project.first_stages) == sorted(ALL)
     start = time.monotonic()
     out = project.run("dvc", "repro").stdout
     assert time.monotonic() - start < 60
     assert project.ran(out) == []
     assert "up to date" in out
-    shown = run("show").stdout
+    shown = project.stage("show").stdout
     assert all(name in shown for name in VARIANTS)
     assert shown.endswith("Results are in comparison. Browse the runs: make ui\n")
 
@@ -51,20 +51,20 @@ def test_a_forced_rerun_gives_the_same_bytes(project):
     assert project.run("git", "status", "--porcelain").stdout == ""
 
 
-def test_an_experiment_runs_what_it_changes_and_is_shown(restored, run):
+def test_an_experiment_runs_what_it_changes_and_is_shown(restored):
     out = restored.run("dvc", "exp", "run", "-n", "wider", "-S", "compare.confidence=0.99").stdout
     assert restored.ran(out) == ["compare"]
-    shown = list(csv.DictReader(run("dvc", "exp", "show", "--csv").stdout.splitlines()))
+    shown = list(csv.DictReader(restored.run("dvc", "exp", "show", "--csv").stdout.splitlines()))
     wider = next(row for row in shown if row["Experiment"] == "wider")
     assert wider["compare.confidence"] == "0.99"
     assert 0 <= float(wider[f"{AFTER}.key_mass"]) <= 1
-    assert "compare.confidence" in run("dvc", "params", "diff").stdout
+    assert "compare.confidence" in restored.run("dvc", "params", "diff").stdout
 
 
-def test_another_probe_retrains_nothing(restored, run):
+def test_another_probe_retrains_nothing(restored):
     restored.change({"probe": {"samples": 30}})
     assert restored.repro("dataset") == ["dataset"]
-    status = run("dvc", "status").stdout
+    status = restored.run("dvc", "status").stdout
     assert all(stage in status for stage in ANALYSES)
     assert not re.search("train@|controls", status)
 
@@ -75,10 +75,10 @@ def test_other_training_draws_no_data(restored):
     assert max(row["batch"] for row in restored.rows(f"models/{AFTER}/history.csv")) == 90
 
 
-def test_a_variants_file_retrains_that_variant_only(restored, run):
+def test_a_variants_file_retrains_that_variant_only(restored):
     restored.replace(f"conf/variant/{AFTER}.yaml", "unshared", "shared")
     assert len(restored.repro(f"train@{AFTER}")) == 1
-    status = run("dvc", "status").stdout
+    status = restored.run("dvc", "status").stdout
     assert f"analyze@{AFTER}" in status
     assert not any(f"@{name}" in status for name in VARIANTS[:3])
 
@@ -100,34 +100,34 @@ ROOMS = {
 }  # room -> the stages whose results its code can change
 
 
-def outdated(run, *paths):
+def outdated(project, *paths):
     """Return the stages that DVC would rerun if some source files were changed."""
     with ExitStack() as restored:
         for path in paths:
             restored.enter_context(kept(path))
             path.write_text(path.read_text(encoding="utf-8") + "\n# a change\n", encoding="utf-8")
-        return sorted(json.loads(run("dvc", "status", "--json").stdout))
+        return sorted(json.loads(project.run("dvc", "status", "--json").stdout))
 
 
 @pytest.mark.parametrize("room", ROOMS)
-def test_a_change_in_a_room_reruns_the_stages_whose_results_it_can_change(project, run, room):
-    assert outdated(run, min((project.root / "src/pipeline" / room).glob("*.py"))) == sorted(ROOMS[room])
+def test_a_change_in_a_room_reruns_the_stages_whose_results_it_can_change(project, room):
+    assert outdated(project, min((project.root / "src/pipeline" / room).glob("*.py"))) == sorted(ROOMS[room])
 
 
-def test_a_change_to_execution_tracking_or_a_stage_file_reruns_nothing(project, run):
+def test_a_change_to_execution_tracking_or_a_stage_file_reruns_nothing(project):
     source = project.root / "src/pipeline"
     rooms = {path.name for path in source.iterdir() if (path / "__init__.py").exists()} - set(ROOMS)
     assert rooms == {"execution", "tracking"}
     stages = [path for path in source.glob("*.py") if path.name != "__init__.py"]
-    assert outdated(run, *stages, *(path for room in rooms for path in (source / room).glob("*.py"))) == []
+    assert outdated(project, *stages, *(path for room in rooms for path in (source / room).glob("*.py"))) == []
 
 
-def test_metrics_and_plots(run, tmp_path):
-    shown = json.loads(run("dvc", "metrics", "show", "--json").stdout)
+def test_metrics_and_plots(project, tmp_path):
+    shown = json.loads(project.run("dvc", "metrics", "show", "--json").stdout)
     metrics = shown[""]["data"]["comparison/metrics.json"]["data"]
     assert set(metrics) == set(VARIANTS)
     assert set(metrics[AFTER]) == {"key_mass", "hit_rate", "late_mass", "accuracy"}
-    run("dvc", "plots", "show", "-o", str(tmp_path))
+    project.run("dvc", "plots", "show", "-o", str(tmp_path))
     page = (tmp_path / "index.html").read_text(encoding="utf-8")
     for name in (f"{kind}/{variant}" for kind in ("training", "attention") for variant in VARIANTS):
         assert f"comparison/{name}.csv" in page.replace("\\\\", "/")
@@ -181,7 +181,7 @@ def test_controls_and_explanations_are_reported(project):
     assert "http" not in project.read("comparison/report.html")
 
 
-def test_by_hand_other_values_give_the_same_and_leave_the_study_alone(project, run):
+def test_by_hand_other_values_give_the_same_and_leave_the_study_alone(project):
     before = project.results()
     words = (f"+variant={AFTER}", "seeds=[3,7]", "workers=2")
 
@@ -190,14 +190,14 @@ def test_by_hand_other_values_give_the_same_and_leave_the_study_alone(project, r
         assert folder.is_relative_to(project.root / "outputs")
         return folder
 
-    folder, name = folder_of(run("train", *words).stdout), "weights/seed-7.npz"
+    folder, name = folder_of(project.stage("train", *words).stdout), "weights/seed-7.npz"
     assert project.results() == before
     assert (folder / name).read_bytes() == (project.root / "models" / AFTER / name).read_bytes()
-    out = run("analyze", *words).stdout
+    out = project.stage("analyze", *words).stdout
     assert re.search(r"after_unshared +[▁▂▃▄▅▆▇█]{6}  key mass 0\.\d{3} \(0\.\d{3} to 0\.\d{3} over 2 seeds\)\n", out)
-    error = run("compare", "seeds=[3,7]", code=1).stderr
+    error = project.stage("compare", "seeds=[3,7]", code=1).stderr
     assert f"run `python -m pipeline.train +variant={VARIANTS[0]} seeds=[3,7]`." in error
-    folder = folder_of(run("controls", f"variants=[{AFTER}]").stdout)
+    folder = folder_of(project.stage("controls", f"variants=[{AFTER}]").stdout)
     found = project.rows(folder / "controls.csv")
     same = [row for row in project.rows("controls/controls.csv") if row["variant"] == AFTER]
     assert [row for row in found if row["control"] != "frozen uniform"] == same  # which is that of another variant
@@ -206,28 +206,30 @@ def test_by_hand_other_values_give_the_same_and_leave_the_study_alone(project, r
 
 @pytest.mark.parametrize("name", ["history.csv", "metrics.csv", "weights/seed-7.npz"])
 @pytest.mark.parametrize("damage", ["cut off", "foreign", "missing"])
-def test_damaged_results_are_named(project, run, name, damage):
+def test_damaged_results_are_named(project, name, damage):
     path = project.root / "models" / AFTER / name
     with kept(path):
         if damage == "missing":
             path.unlink()
         else:
             path.write_bytes(path.read_bytes()[: path.stat().st_size // 3] if damage == "cut off" else b"a,b\n1,2\n")
-        error = run("compare", code=1).stderr
+        error = project.stage("compare", code=1).stderr
     assert f"models/{AFTER} is damaged: run `python -m pipeline.train +variant={AFTER}`." in error or (
         f"does not hold seeds [0, 7]: run `python -m pipeline.analyze +variant={AFTER}`." in error
     )
 
 
-def test_a_comparison_needs_its_controls_the_same_data_and_every_seed(project, run):
+def test_a_comparison_needs_its_controls_the_same_data_and_every_seed(project):
     with kept(project.root / "controls"):
         shutil.rmtree(project.root / "controls")
-        assert "controls does not exist yet: run `python -m pipeline.controls`." in run("compare", code=1).stderr
+        assert (
+            "controls does not exist yet: run `python -m pipeline.controls`." in project.stage("compare", code=1).stderr
+        )
     with kept(project.root / "models" / AFTER / "data.txt"):
         project.write(f"models/{AFTER}/data.txt", "0" * 64)
-        assert f"models/{AFTER} was trained on other data than" in run("compare", code=1).stderr
+        assert f"models/{AFTER} was trained on other data than" in project.stage("compare", code=1).stderr
     with kept(project.root / "attention" / AFTER):
         for name in (f"attention/{AFTER}/{table}.csv" for table in ("vectors", "metrics")):
             project.write(name, re.sub("^7,.*\n", "", project.read(name), flags=re.MULTILINE))
-        error = run("compare", code=1).stderr
+        error = project.stage("compare", code=1).stderr
     assert f"attention/{AFTER} does not hold seeds [0, 7]: run `python -m pipeline.analyze" in error

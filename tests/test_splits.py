@@ -72,15 +72,14 @@ def test_the_size_of_chunks_does_not_change_the_data(tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_splits_are_independent_and_determined_by_the_seed(fresh):
-    with fresh.one_process() as run:
-        run("dataset")
-        first = fresh.bytes("data")
-        x = {name: np.load(fresh.root / f"data/{name}/x.npy") for name in splits.SPLITS}
-        run("dataset")
-        assert fresh.bytes("data") == first
-        fresh.change({"data": {"seed": 1}})
-        run("dataset")
-        assert fresh.bytes("data")["data/train/x.npy"] != first["data/train/x.npy"]
+    fresh.stage("dataset")
+    first = fresh.bytes("data")
+    x = {name: np.load(fresh.root / f"data/{name}/x.npy") for name in splits.SPLITS}
+    fresh.stage("dataset")
+    assert fresh.bytes("data") == first
+    fresh.change({"data": {"seed": 1}})
+    fresh.stage("dataset")
+    assert fresh.bytes("data")["data/train/x.npy"] != first["data/train/x.npy"]
     assert {name: len(array) for name, array in x.items()} == {"train": 720, "validation": 80, "probe": 40}
     noise = {name: np.delete(array, 3, axis=1).ravel() for name, array in x.items()}
     assert not np.isin(noise["train"], [*noise["validation"], *noise["probe"]]).any()

@@ -31,11 +31,10 @@ def test_an_interrupted_sweep_resumes(fresh):
         _, error = process.communicate(timeout=60)
     assert process.returncode == 130
     assert error.splitlines()[-1] == "error: interrupted; what was finished before is as it was."
-    with fresh.one_process() as run:
-        out = run("sweep", *WORDS).stdout
-        (fresh.root / "outputs/multirun.yaml").unlink()  # Hydra's, about the last sweep
-        before = fresh.bytes("outputs")
-        again = run("sweep", *WORDS, "results=kept").stdout
+    out = fresh.stage("sweep", *WORDS).stdout
+    (fresh.root / "outputs/multirun.yaml").unlink()  # Hydra's, about the last sweep
+    before = fresh.bytes("outputs")
+    again = fresh.stage("sweep", *WORDS, "results=kept").stdout
     points = [f"variant={v} data.key_step={k}" for v in VARIANTS for k in (0, 4)]
     assert titles(out) == [f"{points[0]} (made before)", f"{points[1]} (made before)", *points[2:]]
     folder = fresh.root / out.splitlines()[-1].split()[3].rstrip(".")
@@ -58,11 +57,10 @@ def test_an_interrupted_sweep_resumes(fresh):
 @pytest.mark.slow
 def test_an_error_in_any_combination_is_reported_before_the_first_is_run(fresh):
     words = ("+variant=after_unshared", "data.key_step=0,6")
-    with fresh.one_process() as run:
-        assert "data.key_step is 6: it must be 0 to 5." in error_of(run, "sweep", *words)
-        assert "This stage needs +variant=NAME" in error_of(run, "sweep", "data.key_step=0,1")
-        sentence = "experiment is nix: it must be one of add_two, dense, find_max, one_feature."
-        assert sentence in error_of(run, "sweep", "+experiment=nix")
+    assert "data.key_step is 6: it must be 0 to 5." in error_of(fresh.stage, "sweep", *words)
+    assert "This stage needs +variant=NAME" in error_of(fresh.stage, "sweep", "data.key_step=0,1")
+    sentence = "experiment is nix: it must be one of add_two, dense, find_max, one_feature."
+    assert sentence in error_of(fresh.stage, "sweep", "+experiment=nix")
     assert not list(fresh.root.glob("outputs/*/"))
 
 

@@ -147,10 +147,10 @@ def test_a_lost_store_is_filled_in_again_from_the_files_and_served(project):
         assert project.query("SELECT * FROM tags WHERE key LIKE '%processor'") == []  # nobody knows who made the files
 
 
-def test_a_store_that_cannot_be_used_is_named_without_the_password(run):
+def test_a_store_that_cannot_be_used_is_named_without_the_password(project):
     for uri, sentence in {
         "http://u:secret@127.0.0.1:1": "MLflow cannot use it ([Errno 111] Connection refused)",
         "mysql+pymysql://u:secret@127.0.0.1/x": "that takes pymysql, which is not",
     }.items():
-        error = error_of(run, "train", "+variant=after_unshared", f"tracking.uri='{uri}'")
+        error = error_of(project.stage, "train", "+variant=after_unshared", f"tracking.uri='{uri}'")
         assert error.startswith(f"error: tracking.uri is {uri.replace('secret', '***')}: {sentence}")

@@ -184,14 +184,14 @@ def test_a_study_of_a_file_without_a_mask(fresh):
     np.savez(fresh.root / "mine.npz", x=values["x"] / 300 - 1, y=values["y"])
     fresh.change({"task": {"name": "file", "path": "mine.npz"}, "variants": ["before_unshared", "after_unshared"]})
     fresh.change({"data": {"samples": 500}, "controls": {"seeds": [0]}, "train": {"epochs": 10}})
-    with fresh.one_process() as run:
-        run("sweep", "+variant=before_unshared,after_unshared")  # the first three stages
-        assert (fresh.root / "attention/after_unshared").is_dir()
-        for stage in ("controls", "compare"):
-            run(stage)
-        assert "unjudged" in run("show").stdout
-        np.savez(fresh.root / "mine.npz", x=values["x"] / 300 - 1, y=1 - values["y"])
-        assert "was made with other values (task._content_" in run("train", "+variant=after_unshared", code=1).stderr
+    fresh.stage("sweep", "+variant=before_unshared,after_unshared")  # the first three stages
+    assert (fresh.root / "attention/after_unshared").is_dir()
+    for stage in ("controls", "compare"):
+        fresh.stage(stage)
+    assert "unjudged" in fresh.stage("show").stdout
+    np.savez(fresh.root / "mine.npz", x=values["x"] / 300 - 1, y=1 - values["y"])
+    error = fresh.stage("train", "+variant=after_unshared", code=1).stderr
+    assert "was made with other values (task._content_" in error
     rows = fresh.rows("comparison/runs.csv")
     assert {row["verdict"] for row in rows} <= {"unjudged", "diffuse", "not learned"}
     assert all(np.isnan(row["key_mass"]) and row["entropy"] <= 1 for row in rows)

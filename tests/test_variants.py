@@ -162,12 +162,12 @@ def test_unknown_arguments_of_a_layer_are_named():
         build.attention_layer(Variant("after", name="mine", attention=attention), 0)
 
 
-def run_study(run, variant):
+def run_study(project, variant):
     """Run the stages of a study of one variant, which are those that DVC would run."""
     stages = ["dataset", f"train@{variant}", f"analyze@{variant}", "controls", "compare"]
-    assert json.loads(run("dvc", "status", "--json").stdout).keys() == set(stages)
+    assert json.loads(project.run("dvc", "status", "--json").stdout).keys() == set(stages)
     for stage, _, name in (stage.partition("@") for stage in stages):
-        run(stage, *[f"+variant={name}"] * bool(name))
+        project.stage(stage, *[f"+variant={name}"] * bool(name))
 
 
 @pytest.mark.slow
@@ -178,12 +178,11 @@ def test_the_page_on_your_own_attention(fresh):
     fresh.write("my_attention.py", python)
     fresh.write("conf/variant/mine.yaml", variant)
     fresh.run("git", "init", "-q")
-    with fresh.one_process() as run:
-        error = run("train", "+variant=mine", code=1).stderr
-        assert "variant.attention._target_ is my_attention.ScoredSum: it must be a function or class of pipe" in error
-        fresh.replace("conf/config.yaml", "  - pipeline\n  - keras\n", packages.split("\n", 1)[1] + "\n")
-        fresh.change({"variants": ["mine"]})
-        run_study(run, "mine")
+    error = fresh.stage("train", "+variant=mine", code=1).stderr
+    assert "variant.attention._target_ is my_attention.ScoredSum: it must be a function or class of pipe" in error
+    fresh.replace("conf/config.yaml", "  - pipeline\n  - keras\n", packages.split("\n", 1)[1] + "\n")
+    fresh.change({"variants": ["mine"]})
+    run_study(fresh, "mine")
     assert {row["variant"] for row in fresh.rows("comparison/runs.csv")} == {"mine"}
     figures = sorted(path.name for path in (fresh.root / "comparison/figures").iterdir())
     assert figures == ["attention.png", "explanations.png", "learning.png"]
@@ -199,8 +198,7 @@ def test_the_page_on_your_own_attention(fresh):
 def test_a_study_of_a_regression(fresh):
     fresh.change({"task": {"name": "find_max"}, "variants": ["after_unshared"], "train": {"epochs": 4}})
     fresh.run("git", "init", "-q")
-    with fresh.one_process() as run:
-        run_study(run, "after_unshared")
+    run_study(fresh, "after_unshared")
     rows = fresh.rows("comparison/runs.csv")
     assert len(rows) == 2
     assert all(row["r2"] <= 1 and "accuracy" not in row and "key_mass_y0" not in row for row in rows)
@@ -215,8 +213,7 @@ def test_a_study_of_a_regression(fresh):
 @pytest.mark.slow
 def test_another_task_by_hand_leaves_the_study_alone(fresh):
     words = ("task=xor_keys", "task.key_steps=[1,4]")
-    with fresh.one_process() as run:
-        run("dataset", *words)
-        assert not (fresh.root / "data").exists()
-        for stage in ("train", "analyze"):
-            assert "Results are in outputs/" in run(stage, "+variant=none", *words).stdout
+    fresh.stage("dataset", *words)
+    assert not (fresh.root / "data").exists()
+    for stage in ("train", "analyze"):
+        assert "Results are in outputs/" in fresh.stage(stage, "+variant=none", *words).stdout

@@ -35,4 +35,8 @@ def is_running(identity: str) -> bool:
     if host != socket.gethostname():
         return bool(host)
     pid, created = rest.split()
-    return psutil.pid_exists(int(pid)) and str(psutil.Process(int(pid)).create_time()) == created
+    try:
+        process = psutil.Process(int(pid))
+        return str(process.create_time()) == created and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
