@@ -7,7 +7,7 @@ export DO_NOT_TRACK := true
 export MLFLOW_DISABLE_TELEMETRY := true
 
 .DEFAULT_GOAL := help
-.PHONY: help repro test test-services lint bench ui lock clean
+.PHONY: help repro verify test test-services lint bench ui lock clean
 
 help:  ## list all targets
 	@sed -n 's/^\([a-z-]*\): .*##/  make \1\t/p' Makefile
@@ -21,6 +21,10 @@ help:  ## list all targets
 
 repro: .venv/ready  ## run the study: every stage that a change to params.yaml, conf/ or the code affects
 	dvc repro
+	@python -m pipeline.verify | sed -n 1p  # how far the results agree with those committed; never a reason to fail
+
+verify: .venv/ready  ## compare the results with those committed (LEVEL=bytes, AGAINST=HEAD; docs/reproduce.md)
+	python -m pipeline.verify level=$(or $(LEVEL),bytes) "against='$(or $(AGAINST),HEAD)'"
 
 test: .venv/ready  ## run the tests, except those that need real servers
 	python -m pytest

@@ -39,7 +39,7 @@ SMALL = {
 }
 ELSEWHERE = ("PROJECT_ROOT", "MLFLOW_TRACKING_URI", "DASK_SCHEDULER_ADDRESS")  # would lead out of a copy
 RESULTS = ("data", "models", "attention", "controls", "comparison")
-SHARE_PROJECT = ("test_pipeline.py", "test_tracking.py")  # use the fixture `project`, which takes a minute
+SHARE_PROJECT = ("test_pipeline.py", "test_tracking.py", "test_verify.py")  # use `project`, which takes a minute
 
 
 class Project:

@@ -8,7 +8,7 @@ import signal
 import pytest
 from conftest import one_sentence, wait_for
 
-from pipeline.execution import fingerprint, resume, worker_pool
+from pipeline.execution import fingerprint, machine, resume, worker_pool
 from pipeline.results import folders
 from pipeline.results.splits import Split
 from pipeline.settings.project import ROOT, UserError
@@ -50,6 +50,15 @@ def interrupted(fingerprint):
     with one_sentence("interrupted"):
         run(fingerprint, work := Work(2))
     return work
+
+
+def test_where_parts_were_made_is_known_if_all_were_made_on_one_machine():
+    with resume.folder_of({"code": "1"}) as folder:
+        resume.each(folder, FILES, Work(), {word: (word,) for word in "abc"}, POOL)
+        assert resume.machine_of(folder, "abc") == machine.description()
+        (folder / "b" / resume.MACHINE).write_text("{}", "utf-8")  # as by a cluster
+        assert resume.machine_of(folder, "abc") == {}
+    assert machine.of_workers("tcp://127.0.0.1:8786") == {}
 
 
 def test_finished_tasks_are_not_repeated_but_for_another_fingerprint(root, capsys):

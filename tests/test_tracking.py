@@ -10,6 +10,7 @@ import pytest
 from conftest import error_of, kept
 from services import runs_of, serve, stored
 
+from pipeline.execution import machine
 from pipeline.models import build  # noqa: F401 (starts TensorFlow, before anything else does)
 from pipeline.results.stage_files import read_training
 from pipeline.settings.schema import Tracking
@@ -18,6 +19,7 @@ from pipeline.tracking.connection import tracker_of
 from pipeline.tracking.mlflow_client import Tracker
 
 pytestmark = pytest.mark.slow
+MADE_HERE = {name: machine.description()[name] for name in ("processor", "caches", "tensorflow", "XLA_FLAGS")}
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +42,7 @@ def test_one_finished_run_for_each_result(project):
         tags, run_id = run.data.tags, run.info.run_id
         assert tags["variant"] == f"{tags['placement']}_{tags['sharing']}" or tags["sharing"] == "shared"
         assert "git_commit" in tags
+        assert MADE_HERE.items() <= tags.items()
         assert run.data.metrics["accuracy"] <= 1
         curve = client.get_metric_history(run_id, "train_loss")
         assert [point.step for point in curve] == sorted({point.step for point in curve})
@@ -52,8 +55,10 @@ def test_one_finished_run_for_each_result(project):
             assert sum(point.value for point in vector) == pytest.approx(1, abs=1e-5)
             files = {file.path for file in client.list_artifacts(run_id, "attention")}
             assert files == {"attention/vector.csv", "attention/vector.png"}
+            assert MADE_HERE.items() <= {name.removeprefix("attention_"): value for name, value in tags.items()}.items()
     comparison = next(run for run in runs if run.data.tags["kind"] == "comparison")
     assert "after_unshared.key_mass" in comparison.data.metrics
+    assert MADE_HERE.items() <= comparison.data.tags.items()
     logged = Path(comparison.info.artifact_uri.removeprefix("file://"))
     files, there = (
         {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
@@ -139,6 +144,7 @@ def test_a_lost_store_is_filled_in_again_from_the_files_and_served(project):
         assert sorted(run["kind"] for run in map(dict, after)) == ["comparison", *["seed"] * 8]
         assert project.run("python", "-c", FILL_IN_AGAIN).stdout == "0\n"
         assert stored(project) == after
+        assert project.query("SELECT * FROM tags WHERE key LIKE '%processor'") == []  # nobody knows who made the files
 
 
 def test_a_store_that_cannot_be_used_is_named_without_the_password(project):

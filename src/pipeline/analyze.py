@@ -5,13 +5,13 @@ from importlib import import_module
 
 import numpy as np
 
-from pipeline.execution import fingerprint
+from pipeline.execution import fingerprint, machine
 from pipeline.execution.command_line import command
 from pipeline.execution.worker_pool import Pool, each
 from pipeline.measures import read_model
 from pipeline.measures.read_model import AnalyzedSeed
 from pipeline.report import terminal
-from pipeline.results import folders, splits
+from pipeline.results import folders, made_on, splits
 from pipeline.results.stage_files import read_training, write_attention, write_explanations
 from pipeline.settings.schema import Config
 from pipeline.tracking import sync
@@ -22,11 +22,12 @@ def stage(config: Config) -> None:
     """Write attention, explanations and measures, and log them to MLflow."""
     name, probe = config.chosen_variant().name, splits.load(config, "probe")
     with folders.reading(config, "models") as folder:
-        trained = read_training(folder)
+        trained, made = read_training(folder), machine.of_workers(config.cluster)
+        machines = made_on.of_folder(folder), made
 
     def log(seed: int, result: AnalyzedSeed) -> None:
         values = folders.values(config, "attention")
-        sync.ensure(config.tracking, values, {seed: trained[seed]}, {seed: result.attended})
+        sync.ensure(config.tracking, values, {seed: trained[seed]}, {seed: result.attended}, machines)
 
     prepare, depends_on = partial(_prepare, config), partial(fingerprint.of, config, "attention", probe)
     pool = Pool(config.workers, f"analyze {name}", "seeds", prepare, log, config.cluster, depends_on)
@@ -38,6 +39,7 @@ def stage(config: Config) -> None:
         np.save(folder / "attention.npy", arrays, allow_pickle=False)
         write_attention(folder, attended)
         write_explanations(folder, {seed: result.explained for seed, result in analyzed.items()})
+    made_on.note(made, folders.folder(config, "attention"))
     terminal.show_attention({name: attended})
     terminal.show_where(folders.folder(config, "attention"), config.tracking)
 

@@ -1,8 +1,9 @@
 """Compare the variants: tables, figures and report. `python -m pipeline.compare`"""
 
+from pipeline.execution import machine
 from pipeline.execution.command_line import command
 from pipeline.report import comparison, terminal
-from pipeline.results import folders
+from pipeline.results import folders, made_on
 from pipeline.results.stage_files import read_controls
 from pipeline.settings.schema import Config
 from pipeline.tracking import sync
@@ -16,6 +17,7 @@ def stage(config: Config) -> None:
     with folders.writing(config, "comparison") as folder:
         comparison.write(folder, config, results, controls)
     target = folders.folder(config, "comparison")
+    made_on.note(machine.description(), target)
     sync.ensure_folder(config.tracking, "comparison", target)
     terminal.show_study(target, {result.variant.name: result.attended for result in results}, config.tracking)
 

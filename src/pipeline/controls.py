@@ -10,7 +10,7 @@ from pipeline.execution.command_line import command
 from pipeline.execution.worker_pool import Pool
 from pipeline.measures import read_model
 from pipeline.report import terminal
-from pipeline.results import folders, splits
+from pipeline.results import folders, made_on, splits
 from pipeline.results.splits import Split
 from pipeline.results.stage_files import ControlRun, read_controls, write_controls
 from pipeline.settings.project import ROOT
@@ -30,6 +30,8 @@ def stage(config: Config) -> None:
         work = partial(_run_control, config, samples, parts.relative_to(ROOT) / "scratch")
         runs = [run for runs in resume.each(parts, files, work, tasks, pool).values() for run in runs]
         write_controls(folder, runs, config.score)
+        machine = resume.machine_of(parts, tasks)
+    made_on.note(machine, folders.folder(config, "controls"))
     terminal.show_controls(runs, config.score)
     terminal.show_where(folders.folder(config, "controls"), config.tracking)
 

@@ -1,7 +1,8 @@
 """Draw the samples of a task and write them to disk. `python -m pipeline.dataset`"""
 
+from pipeline.execution import machine
 from pipeline.execution.command_line import command
-from pipeline.results import folders, splits
+from pipeline.results import folders, made_on, splits
 from pipeline.settings.schema import Config
 from pipeline.tasks import lookup
 
@@ -9,6 +10,7 @@ from pipeline.tasks import lookup
 def stage(config: Config) -> None:
     """Write the training, validation and probe split."""
     written = splits.write_all(config, lookup.draw_of(config.task))
+    made_on.note(machine.description(), *written.values())
     for split, samples in splits.sizes(config).items():
         print(f"{split:<10} {samples:>9,} samples -> {folders.shown(written[split])}")
 

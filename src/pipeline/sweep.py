@@ -6,13 +6,13 @@ from functools import partial
 from importlib import import_module
 
 from pipeline import analyze, dataset, train
-from pipeline.execution import dask_cluster, fingerprint
+from pipeline.execution import dask_cluster, fingerprint, machine
 from pipeline.execution.command_line import combinations, errors_reported
 from pipeline.execution.worker_pool import Pool, each
 from pipeline.report import sweep_tables, terminal
 from pipeline.report.comparison import load_variant_result
 from pipeline.report.sweep_tables import Point
-from pipeline.results import folders
+from pipeline.results import folders, made_on
 from pipeline.settings import study
 from pipeline.settings.schema import Config
 from pipeline.tracking import sync
@@ -90,9 +90,12 @@ def gather(configs: list[Config], points: list[Point]) -> None:
     """Write the tables and figures of all combinations, and log them to MLflow."""
     settings, results = configs[0].tracking, [load_variant_result(config) for config in configs]
     for config, result in zip(configs, results, strict=True):  # a worker of a cluster may not have been able to
-        sync.ensure(config.tracking, folders.values(config, "attention"), result.trained, result.attended)
+        values, models = folders.values(config, "attention"), folders.folder(config, "models")
+        machines = made_on.of_folder(models), made_on.of_folder(folders.folder(config, "attention"))
+        sync.ensure(config.tracking, values, result.trained, result.attended, machines)
     folder = sweep_tables.folder_of(points, configs[0].results)
     sweep_tables.write(folder, points, results)
+    made_on.note(machine.description(), folder)
     sync.ensure_folder(settings, "sweep", folder)
     terminal.show_summary(folder, list(points[0].swept) or ["variant"])
     terminal.show_where(folder, settings)

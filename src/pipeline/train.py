@@ -8,7 +8,7 @@ from pipeline.execution.command_line import command
 from pipeline.execution.worker_pool import Pool
 from pipeline.models import fit
 from pipeline.report import terminal
-from pipeline.results import folders, splits
+from pipeline.results import folders, made_on, splits
 from pipeline.results.splits import Split
 from pipeline.results.stage_files import Point, TrainedSeed, read_training, write_training
 from pipeline.settings.schema import Config
@@ -34,10 +34,13 @@ def stage(config: Config) -> None:
     ):
         trained = resume.each(parts, files, partial(_train_seed, config, samples), tasks, pool)
         write_training(folder, trained, data, config.score)
-    sync.ensure(config.tracking, values, trained)  # where a worker could not
+        machine = resume.machine_of(parts, tasks)
+    target = folders.folder(config, "models")
+    made_on.note(machine, target)
+    sync.ensure(config.tracking, values, trained, machines=(machine, {}))  # where a worker could not
     live_runs.close_abandoned(config, values)
     terminal.show_training(trained, config.score)
-    terminal.show_where(folders.folder(config, "models"), config.tracking)
+    terminal.show_where(target, config.tracking)
 
 
 def _train_seed(config: Config, samples: tuple[Split, Split], seed: int) -> TrainedSeed:

@@ -141,7 +141,8 @@ def explain(error: BaseException) -> str:
         reason = text.splitlines()[0].rstrip(".")
         text = f"{reason}. Write +{group}=NAME, where NAME is one of: {', '.join(names_in(group))}."
     elif isinstance(error, OverrideParseException):
-        text = f"{error.override} cannot be read as name=value: {text.splitlines()[0]}."
+        advice = "a value with special characters needs quotes, such as \"name='value'\""
+        text = f"{error.override} cannot be read as name=value: {text.splitlines()[0].rstrip('.')}; {advice}."
     elif isinstance(error, OSError) and error.strerror:
         text = f"{error.filename or 'a file'}: {error.strerror}."
     return " ".join(text.split())

@@ -1,18 +1,22 @@
 """Finished parts of a stage, kept until all of it is finished, so that an interrupted stage resumes."""
 
+import json
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from pipeline.execution import worker_pool
+from pipeline.execution import machine, worker_pool
 from pipeline.results import folders
+from pipeline.results.file_formats import write_text
+from pipeline.results.made_on import Machine
 from pipeline.settings.project import ROOT
 from pipeline.settings.study import digest
 
 Key = TypeVar("Key", int, str)
 Result = TypeVar("Result")
+MACHINE = "machine.json"  # in the folder of a part: where it was made
 
 
 class Files(NamedTuple, Generic[Result]):
@@ -49,11 +53,18 @@ def each(
     def keep(key: Key, result: Result) -> None:
         with folders.replacing(folder / str(key)) as aside:
             files.write(aside, result)
+            write_text(aside / MACHINE, json.dumps(machine.of_workers(pool.cluster)))
         pool.received(key, result)
 
     left = {key: arguments for key, arguments in tasks.items() if key not in before}
     done = worker_pool.each(work, left, pool._replace(received=keep)) if left else {}
     return {key: done[key] if key in done else before[key] for key in tasks}
+
+
+def machine_of(folder: Path, tasks: Iterable[Key]) -> Machine:
+    """Return the machine on which the parts in a folder were made; empty if they were made on several, or on others."""
+    found = [json.loads((folder / str(key) / MACHINE).read_text(encoding="utf-8")) for key in tasks]
+    return dict(found[0]) if all(other == found[0] for other in found) else {}
 
 
 def _read(path: Path, files: Files[Result]) -> Result | None:

@@ -6,9 +6,12 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from zipfile import Path as PathInZip
 
 import numpy as np
 from numpy.typing import NDArray
+
+File = Path | PathInZip  # of a folder, or of an archive
 
 
 def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
@@ -40,13 +43,13 @@ def write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
     write_text(path, text.getvalue())
 
 
-def read_csv(path: Path) -> list[dict[str, str]]:
+def read_csv(path: File) -> list[dict[str, str]]:
     """Return the rows of a table written by `write_csv`."""
     header, *rows = csv.reader(path.read_text(encoding="utf-8").splitlines(), strict=True)
     return [dict(zip(header, row, strict=True)) for row in rows]
 
 
-def read_rows(path: Path) -> list[dict[str, Any]]:
+def read_rows(path: File) -> list[dict[str, Any]]:
     """Return the rows of a table, with numbers as int or float."""
     return [{name: _value(text) for name, text in row.items()} for row in read_csv(path)]
 

@@ -197,6 +197,11 @@ class Config(Study):
     cluster: str | None
     results: str | None
     port: Whole
+    level: Literal["bytes", "digits", "verdicts", "conclusions"]
+    digits: Annotated[int, Field(strict=True, ge=1, le=9)]
+    against: str
+    revision: str | None
+    certificate: str
 
 
 def score_of(task: Task) -> str:

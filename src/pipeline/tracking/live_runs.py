@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from functools import partial
 from time import monotonic
 
+from pipeline.execution import machine
 from pipeline.execution.signals import completed_first
 from pipeline.results.stage_files import Point, TrainedSeed
 from pipeline.settings.schema import Config, Tracking
@@ -33,7 +34,8 @@ class LiveRun:
         """Start a run, unless the same values have a FINISHED one."""
         self.tracker = tracker_of(self.settings)
         if self.tracker and not self.tracker.find(config_hash=sync.config_hash(self.values, self.seed)):
-            self.run_id = self.tracker.start(*sync.name_and_tags(self.values, self.seed))
+            name, tags = sync.name_and_tags(self.values, self.seed)
+            self.run_id = self.tracker.start(name, tags | machine.description())
 
     def end(self, error: BaseException | None = None) -> None:
         """End the run, if there is one."""
@@ -60,7 +62,7 @@ class LiveRun:
 
     def _finish(self, tracker: Tracker, result: TrainedSeed) -> None:
         if not self.run_id:
-            sync.ensure_seed(tracker, self.values, self.seed, (result, None))
+            sync.ensure_seed(tracker, self.values, self.seed, (result, None), (machine.description(), {}))
         elif tracker.find(**sync.result_tags(self.values, self.seed, result)):
             tracker.delete(self.run_id)
         else:

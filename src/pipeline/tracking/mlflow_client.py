@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.execution.signals import completed_first
 from pipeline.execution.start_tensorflow import import_tensorflow
+from pipeline.results.made_on import Machine
 from pipeline.results.stage_files import AttendedSeed, Point, TrainedSeed
 from pipeline.settings.project import ROOT
 from pipeline.settings.schema import Data, Model, Tracking, Variant, score_of
@@ -143,8 +144,8 @@ class Tracker:
         with mlflow.start_run(run_id):
             mlflow.tensorflow.log_model(model, name="model", signature=signature, pip_requirements=packages)
 
-    def log_attention(self, run_id: str, values: Values, title: str, result: AttendedSeed) -> None:
-        """Log the attention vector over the time steps, also as table and figure, and its measures."""
+    def log_attention(self, run_id: str, values: Values, title: str, result: AttendedSeed, machine: Machine) -> None:
+        """Log the attention vector over the time steps, also as table and figure; its measures; where it was made."""
         from pipeline.report import figures
 
         lines = [f"{step},{weight:.9g}" for step, weight in enumerate(result.vector)]
@@ -153,8 +154,8 @@ class Tracker:
         self.client.log_figure(run_id, drawn, "attention/vector.png")
         metrics = [("attention", float(weight), step) for step, weight in enumerate(result.vector)]
         metrics += [(name, value, 0) for name, value in result.measures.items() if not isnan(value)]
-        params, tags = {"probe.samples": values["probe"]["samples"]}, {"attention_hash": result.attention_hash()}
-        self.log(run_id, metrics, params, tags)
+        tags = {f"attention_{name}": value for name, value in {**machine, "hash": result.attention_hash()}.items()}
+        self.log(run_id, metrics, {"probe.samples": values["probe"]["samples"]}, tags)
 
     def log_folder(self, run_id: str, folder: Path) -> None:
         """Log the files of a comparison or a sweep; to a comparison's page, add a note on commit and Python."""

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from pipeline.results import folders
+from pipeline.results import folders, made_on
+from pipeline.results.made_on import Machine
 from pipeline.results.stage_files import AttendedSeed, TrainedSeed, read_attention, read_training
 from pipeline.settings.project import ROOT
 from pipeline.settings.schema import Tracking
@@ -18,25 +19,40 @@ from pipeline.settings.study import digest
 from pipeline.tracking.connection import connection, tracker_of
 from pipeline.tracking.mlflow_client import Tracker, Values
 
+Machines = tuple[Machine, Machine]  # on which a result was trained and analyzed
+UNKNOWN: Machines = ({}, {})
+
 
 def ensure(
-    settings: Tracking, values: Values, trained: dict[int, TrainedSeed], attended: dict[int, AttendedSeed] | None = None
+    settings: Tracking,
+    values: Values,
+    trained: dict[int, TrainedSeed],
+    attended: dict[int, AttendedSeed] | None = None,
+    machines: Machines = UNKNOWN,
 ) -> int:
     """Ensure that each seed's result has a FINISHED run; return how many were added or completed from the results.
 
     `values` are what the results were made from, `trained` and `attended` seed -> result of training and of analysis.
+    `machines` are those on which both were made, for the tags of runs that are added.
     """
     added = 0
     if tracker := tracker_of(settings):
         for seed, result in trained.items():
             results = (result, attended[seed] if attended else None)
-            added += bool(connection.attempt(partial(ensure_seed, tracker, values, seed, results)))
+            added += bool(connection.attempt(partial(ensure_seed, tracker, values, seed, results, machines)))
     return added
 
 
-def ensure_seed(tracker: Tracker, values: Values, seed: int, results: tuple[TrainedSeed, AttendedSeed | None]) -> bool:
+def ensure_seed(
+    tracker: Tracker,
+    values: Values,
+    seed: int,
+    results: tuple[TrainedSeed, AttendedSeed | None],
+    machines: Machines = UNKNOWN,
+) -> bool:
     """Ensure that one seed's result has a FINISHED run; return whether one was added or completed."""
     trained, attended = results
+    name, tags = name_and_tags(values, seed)
     runs = tracker.find(**result_tags(values, seed, trained))
     hashes = [run.data.tags.get("attention_hash", "") for run in runs]
     if runs and (attended is None or attended.attention_hash() in hashes):
@@ -44,11 +60,11 @@ def ensure_seed(tracker: Tracker, values: Values, seed: int, results: tuple[Trai
     if "" in hashes:
         run_id = runs[hashes.index("")].info.run_id
     else:
-        with tracker.run(*name_and_tags(values, seed)) as run_id:
+        with tracker.run(name, {**tags, **machines[0]}) as run_id:
             tracker.log_curve(run_id, values, trained.curve)
             tracker.log_training(run_id, values, seed, trained)
     if attended is not None:
-        tracker.log_attention(run_id, values, name_and_tags(values, seed)[0], attended)
+        tracker.log_attention(run_id, values, name, attended, machines[1])
     return True
 
 
@@ -63,7 +79,7 @@ def ensure_folder(settings: Tracking, kind: str, folder: Path) -> bool:
     def add(tracker: Tracker) -> bool:
         if tracker.find(**content):
             return False
-        with tracker.run(kind, {"kind": kind, **content}) as run_id:
+        with tracker.run(kind, {"kind": kind, **content, **made_on.of_folder(folder)}) as run_id:
             tracker.log_folder(run_id, folder)
         return True
 
@@ -80,10 +96,11 @@ def fill_from_files(settings: Tracking) -> int:
         analyses.setdefault(key, []).append((values, folder))
     added = 0
     for key, (values, folder) in trainings.items():
-        trained = read_training(folder)
+        trained, machine = read_training(folder), made_on.of_folder(folder)
         for analysis_values, analysis in analyses[key]:
-            added += ensure(settings, analysis_values, trained, read_attention(analysis))
-        added += ensure(settings, values, trained)
+            machines = machine, made_on.of_folder(analysis)
+            added += ensure(settings, analysis_values, trained, read_attention(analysis), machines)
+        added += ensure(settings, values, trained, machines=(machine, {}))
     for _, folder in _results("comparison"):
         added += ensure_folder(settings, "comparison", folder)
     for table in sorted(ROOT.glob(f"{folders.OUTPUTS}/sweep-*/summary.csv")):
