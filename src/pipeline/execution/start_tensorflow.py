@@ -2,6 +2,7 @@
 
 import ctypes
 import gc
+import logging
 import os
 import platform
 import sys
@@ -20,6 +21,7 @@ def import_tensorflow() -> None:
     _keep_freed_memory()
     with quiet_start(), importing(), _hidden("matplotlib.pyplot", "sklearn"):
         import keras  # noqa: F401 (and with it TensorFlow, its backend)
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it warns that several models were compiled
 
 
 @contextmanager
