@@ -196,3 +196,17 @@ def test_the_certificate_says_where_results_were_made(write):
     assert {stated["machines"][machine]["processor"] for machine in made.values()} == {"Intel"}
     assert {output["machine"] for output in stated["compared with"]["outputs"].values()} == {None}
     assert set(stated["outputs that differ"]) == {"comparison"}
+
+
+def test_code_that_no_test_has_run_on_several_processors_is_named(write):
+    attentions = {
+        "luong": "pipeline.attention.LuongAttention",
+        "mine": "my_attention.Sum",
+        "additive": "keras.layers.X",
+    }
+    variants = [{"name": name, "attention": {"_target_": target}} for name, target in attentions.items()]
+    here, there = (write(name, settings={**SETTINGS, "variants": variants}) for name in ("here", "HEAD"))
+    assert certificate.details(agreement.compare(here, there), here, there) == [
+        f"{code}: other processors may give other bytes, since no test covers it."
+        for code in ("keras.layers.X", "my_attention.Sum")
+    ]

@@ -17,12 +17,14 @@ from pipeline.results.folders import CORRUPT, PARAMS
 from pipeline.results.made_on import Files
 from pipeline.results.stage_files import NULL_KEY, UNIFORM
 from pipeline.settings.project import UserError
+from pipeline.settings.user_code import TARGET
 
 LEVELS = ("bytes", "digits", "verdicts", "conclusions")
 NAMES = ("control", "effect", "metric", "explanation", "variant", "seed", "batch", "step")  # columns that name a row
 ALL_DIGITS = 9  # significant digits in the tables
 NEGLIGIBLE = 1e-9  # absolute difference below which two numbers agree in all digits, since one of them may be zero
 MISSING = "missing"
+PROVED = "pipeline."  # code that has the same bytes on any x86-64 processor: tests/test_same_bytes.py
 Pair = tuple[Any, Any]  # the same thing in the first and in the second results
 Difference = dict[str, Pair]  # name -> what differs
 
@@ -61,6 +63,7 @@ class Agreement(NamedTuple):
 
     `digits` is the smallest number of significant digits in which a number of the tables agrees, `numbers` the one that
     agrees least in each table with differences; `verdicts` and `conclusions` are those that differ, out of how many.
+    `unproved` is code that no test of this project has run on several processors: the user's own, or of other packages.
     """
 
     settings: Difference
@@ -69,6 +72,7 @@ class Agreement(NamedTuple):
     numbers: list[Number] = []  # noqa: RUF012 (never changed)
     verdicts: tuple[Difference, int] = ({}, 0)
     conclusions: tuple[Difference, int] = ({}, 0)
+    unproved: list[str] = []  # noqa: RUF012 (never changed)
 
     def level(self, digits: int) -> str | None:
         """Return the strictest of `LEVELS` that is reached, None if none is; a level includes those after it."""
@@ -107,6 +111,7 @@ def compare(here: Results, there: Results) -> Agreement:
         _least_by_table(numbers),
         (differing(a.verdicts, b.verdicts), len(a.verdicts | b.verdicts)),
         (differing(a.conclusions, b.conclusions), len(a.conclusions | b.conclusions)),
+        sorted({code for name, code in a.settings.items() if name.endswith(TARGET) and not code.startswith(PROVED)}),
     )
 
 

@@ -64,11 +64,14 @@ def _listed(differ: Difference, there: Results, sign: str = ":", most: int = 1) 
 
 
 def details(agreement: Agreement, here: Results, there: Results) -> list[str]:
-    """Return all that differs, a line for each thing."""
+    """Return all that differs or may differ, a line for each thing."""
     lines = [f"{name}: {_output(name, agreement, here, there)}." for name in agreement.outputs]
     for kind, (differ, _) in (("verdict", agreement.verdicts), ("conclusion", agreement.conclusions)):
         lines += [f"{kind}: {_listed({name: pair}, there)}." for name, pair in differ.items()]
-    return lines + [f"{number.digits} digits agree: {_number(number, there)}." for number in agreement.numbers]
+    lines += [f"{number.digits} digits agree: {_number(number, there)}." for number in agreement.numbers]
+    return lines + [
+        f"{code}: other processors may give other bytes, since no test covers it." for code in agreement.unproved
+    ]
 
 
 def _output(name: str, agreement: Agreement, here: Results, there: Results) -> str:
@@ -119,6 +122,7 @@ def text(agreement: Agreement, here: Results, there: Results, digits: int) -> st
         "outputs that differ": {name: _output(name, agreement, here, there) for name in agreement.outputs},
         "verdicts that differ": agreement.verdicts[0],
         "conclusions that differ": agreement.conclusions[0],
+        "not tested on several processors": agreement.unproved,
         "least agreement in each table": [_number(number, there) for number in agreement.numbers],
     }
     return json.dumps(stated, indent=2, ensure_ascii=False) + "\n"
