@@ -173,6 +173,7 @@ DAMAGES = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:.*Any type hint is inferred as AnyType")  # MLflow's, about its classes
 def test_damaged_results_are_named_and_the_others_are_added(project, settings, tmp_path, monkeypatch, capsys):
     for module in (sync, folders):
         monkeypatch.setattr(module, "ROOT", tmp_path)
