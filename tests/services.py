@@ -169,8 +169,12 @@ def stored(project):
 
 
 def serve(project):
-    """Run the UI until its page can be read, and return the first line it says."""
+    """Run the UI until its page can be read, end it by Ctrl-C, and return the first line it says."""
     port = free_port()
     with project.started("python", "-m", "pipeline.ui", f"port={port}") as server:
         listening(f"http://127.0.0.1:{port}/", server)
-        return server.stdout.readline().strip()
+        os.killpg(server.pid, signal.SIGINT)
+        out, error = server.communicate(timeout=30)  # it ends when all processes have that write to it
+    assert server.returncode == 0
+    assert "Traceback" not in error
+    return out.splitlines()[0]

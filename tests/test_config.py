@@ -29,6 +29,7 @@ RULES = {  # what a value must be -> values that are not, as they are written an
     f"{COUNT}, or null.": "workers=0",
     "a whole number.": "data.key_step=1.5",
     "a whole number of at least 2.": "data.time_steps=1",
+    "a whole number of at least 1 and at most 65535.": "port=0 port=99999 port=true",
     f"{SEED}.": "data.seed=4294967296",
     f"{EACH} {SEED}.": "seeds=3 seeds=[[0]] seeds=[true] seeds=[1,1] seeds=[-1] seeds=[] controls.seeds=[2,2]",
     "0 to 5.": "data.key_step=6 data.key_step=-1",

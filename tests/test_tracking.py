@@ -1,8 +1,10 @@
 """What MLflow shows: one finished run for each result, added from the files where it is missing."""
 
 import json
+import os
 import shutil
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -12,9 +14,10 @@ from services import runs_of, serve, stored
 
 from pipeline.execution import machine
 from pipeline.models import build  # noqa: F401 (starts TensorFlow, before anything else does)
+from pipeline.results import folders
 from pipeline.results.stage_files import read_training
 from pipeline.settings.schema import Tracking
-from pipeline.tracking import live_runs
+from pipeline.tracking import live_runs, provenance, sync
 from pipeline.tracking.connection import tracker_of
 from pipeline.tracking.mlflow_client import Tracker
 
@@ -123,6 +126,77 @@ def test_another_result_of_the_same_values_gets_another_run(project, settings):
     assert {run.data.tags["weights_hash"] for run in runs} == {trained.weights_hash(), other.weights_hash()}
     assert len(runs) == 2
     assert all(run.data.metrics["train_loss"] == pytest.approx(trained.curve[-1][1]) for run in runs)
+
+
+def test_only_runs_of_this_project_whose_process_is_gone_are_closed(settings):
+    tracker, me = tracker_of(settings), provenance.process_identity()
+    name, namespace = me.split()[0].split("/")
+    long_ago, now = 90 * 60, time.time()
+    runs = {  # what it is -> seconds since its start, its tags
+        "a run of another program": (long_ago, {}),
+        "a run with another program's tags": (long_ago, {"kind": "x", "process": "worker 7"}),
+        "mine": (long_ago, {"kind": "seed", "process": me}),
+        "one that a process began and left": (0, {"kind": "seed", "process": f"{name}/{namespace} 999999999 1.5"}),
+        "one whose process number another has": (0, {"kind": "seed", "process": f"{me.rpartition(' ')[0]} 1.5"}),
+        "one of another machine": (0, {"kind": "seed", "process": f"other/{namespace} 1 1.5"}),
+        "one of another container of this machine": (0, {"kind": "seed", "process": f"{name}/pid:[1] 1 1.5"}),
+        "an old one of another machine": (long_ago, {"kind": "seed", "process": "other 1 1.5", "alive": f"{now}"}),
+        "a silent one of another machine": (long_ago, {"kind": "seed", "process": "other 1 1.5"}),
+        "one whose sign of life is old": (0, {"kind": "seed", "process": "other 1 1.5", "alive": f"{now - long_ago}"}),
+        "one of my workers elsewhere": (0, {"kind": "seed", "process": "other 1 1.5", "started_by": me}),
+    }
+    started = {
+        tracker.client.create_run(tracker.experiment_id, int((now - age) * 1000), tags).info.run_id: what
+        for what, (age, tags) in runs.items()
+    }
+
+    def closed(*words):
+        tracker.close_left_open(*words)
+        return [what for run_id, what in started.items() if tracker.client.get_run(run_id).info.status == "KILLED"]
+
+    gone = [*list(runs)[3:5], *list(runs)[8:10]]
+    assert closed() == gone
+    assert closed(me) == [*gone, "one of my workers elsewhere"]
+    for run_id in started:
+        tracker.delete(run_id)
+
+
+def test_a_live_run_gives_signs_of_life(settings):
+    tracker, values = tracker_of(settings), {"task": {"kind": "classification"}}
+    with tracker.run("live", {"kind": "seed"}) as run_id:
+        tracker.log_curve(run_id, values, [(1, 0.5, 0.5)])
+        assert float(tracker.client.get_run(run_id).data.tags["alive"]) == pytest.approx(time.time(), abs=60)
+
+
+DAMAGES = {
+    "models/no_values": lambda folder: (folder / "params.json").unlink(),
+    "models/no_json": lambda folder: (folder / "params.json").write_text("{", encoding="utf-8"),
+    "models/no_section": lambda folder: (folder / "params.json").write_text("{}", encoding="utf-8"),
+    "models/empty_weights": lambda folder: (folder / "weights/seed-7.npz").write_bytes(b""),
+    "models/cut_table": lambda folder: os.truncate(folder / "history.csv", 40),
+    "attention/cut_table": lambda folder: os.truncate(folder / "metrics.csv", 60),
+}
+
+
+@pytest.mark.filterwarnings("ignore:.*Any type hint is inferred as AnyType")  # MLflow's, about its classes
+def test_damaged_results_are_named_and_the_others_are_added(project, settings, tmp_path, monkeypatch, capsys):
+    for module in (sync, folders):
+        monkeypatch.setattr(module, "ROOT", tmp_path)
+    for kind in ("models", "attention"):
+        shutil.copytree(project.root / kind / "after_shared", tmp_path / kind / "after_shared")
+    for name, damage in DAMAGES.items():
+        shutil.copytree(tmp_path / Path(name).parent / "after_shared", tmp_path / name)
+        damage(tmp_path / name)
+    shutil.copytree(project.root / "comparison", tmp_path / "comparison")
+    (tmp_path / "comparison/metrics.json").write_text("{", encoding="utf-8")
+    settings = Tracking(settings.uri, settings.artifacts, "damaged")
+    assert sync.fill_from_files(settings) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert sorted(line.split()[0] for line in lines) == sorted([*DAMAGES, "comparison"])
+    assert all("is damaged, so its runs are left out; make it again (" in line for line in lines)
+    tracker = tracker_of(settings)
+    runs = tracker.client.search_runs([tracker.experiment_id])
+    assert [run.info.status for run in runs] == ["FINISHED", "FINISHED"]
 
 
 FILL_IN_AGAIN = """

@@ -15,12 +15,13 @@ from pipeline.results import folders, made_on, splits
 from pipeline.results.stage_files import read_training, write_attention, write_explanations
 from pipeline.settings.schema import Config
 from pipeline.tracking import sync
-from pipeline.tracking.connection import tracker_of
+from pipeline.tracking.connection import check_tracking, tracker_of
 
 
 def stage(config: Config) -> None:
     """Write attention, explanations and measures, and log them to MLflow."""
     name, probe = config.chosen_variant().name, splits.load(config, "probe")
+    check_tracking(config.tracking)
     with folders.reading(config, "models") as folder:
         trained, made = read_training(folder), machine.of_workers(config.cluster)
         machines = made_on.of_folder(folder), made

@@ -7,6 +7,7 @@ from pipeline.results import folders, made_on
 from pipeline.results.stage_files import read_controls
 from pipeline.settings.schema import Config
 from pipeline.tracking import sync
+from pipeline.tracking.connection import tracker_of
 
 
 def stage(config: Config) -> None:
@@ -14,6 +15,7 @@ def stage(config: Config) -> None:
     results = comparison.load(config)
     with folders.reading(config, "controls") as folder:
         controls = read_controls(folder)
+    tracker_of(config.tracking)  # before any work: MLflow may not be usable
     with folders.writing(config, "comparison") as folder:
         comparison.write(folder, config, results, controls)
     target = folders.folder(config, "comparison")

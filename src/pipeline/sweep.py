@@ -16,7 +16,8 @@ from pipeline.results import folders, made_on
 from pipeline.settings import study
 from pipeline.settings.schema import Config
 from pipeline.tracking import sync
-from pipeline.tracking.connection import shared
+from pipeline.tracking.address import shared
+from pipeline.tracking.connection import tracker_of
 
 STAGES = {
     ("data/train", "data/validation", "data/probe"): dataset.stage,
@@ -31,6 +32,7 @@ def main() -> None:
     if planned:  # empty if only help was asked for
         with errors_reported():
             configs = [config for config, _ in planned]
+            tracker_of(configs[0].tracking)  # before any work: MLflow may not be usable
             points = sweep_tables.varying([Point(swept, config) for config, swept in planned])
             run(configs, points)
             gather(configs, points)

@@ -13,12 +13,15 @@ from pipeline.results.splits import Split
 from pipeline.results.stage_files import Point, TrainedSeed, read_training, write_training
 from pipeline.settings.schema import Config
 from pipeline.tracking import live_runs, sync
-from pipeline.tracking.connection import shared, tracker_of
+from pipeline.tracking.address import shared
+from pipeline.tracking.connection import check_tracking, tracker_of
+from pipeline.tracking.provenance import process_identity
 
 
 def stage(config: Config) -> None:
     """Train the seeds that are not finished yet, write the results, and log them to MLflow."""
     name, values = config.chosen_variant().name, folders.values(config, "models")
+    check_tracking(config.tracking)
     samples = splits.load(config, "train"), splits.load(config, "validation")
     data, tasks = samples[0].sha256, {seed: (seed,) for seed in config.seeds}
     depends_on = partial(fingerprint.of, config, "models", *samples)
@@ -32,21 +35,21 @@ def stage(config: Config) -> None:
         resume.folder_of(depends_on()) as parts,
         folders.writing(config, "models") as folder,
     ):
-        trained = resume.each(parts, files, partial(_train_seed, config, samples), tasks, pool)
+        work = partial(_train_seed, config, samples, process_identity())
+        trained = resume.each(parts, files, work, tasks, pool)
         write_training(folder, trained, data, config.score)
         machine = resume.machine_of(parts, tasks)
     target = folders.folder(config, "models")
     made_on.note(machine, target)
     sync.ensure(config.tracking, values, trained, machines=(machine, {}))  # where a worker could not
-    live_runs.close_abandoned(config, values)
     terminal.show_training(trained, config.score)
     terminal.show_where(target, config.tracking)
 
 
-def _train_seed(config: Config, samples: tuple[Split, Split], seed: int) -> TrainedSeed:
-    """Train a seed in a worker process, under a live run."""
+def _train_seed(config: Config, samples: tuple[Split, Split], started_by: str, seed: int) -> TrainedSeed:
+    """Train a seed in a worker process that another process started, under a live run."""
     tracking = shared(config.tracking) if config.cluster else config.tracking
-    with live_runs.run_of(tracking, folders.values(config, "models"), seed) as run:
+    with live_runs.run_of(tracking, folders.values(config, "models"), seed, started_by) as run:
 
         def observe(points: list[Point]) -> None:
             dask_cluster.check_wanted()

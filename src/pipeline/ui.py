@@ -1,36 +1,70 @@
 """Fill in what MLflow lacks from the result files, then serve its UI on 127.0.0.1. `python -m pipeline.ui`"""
 
 import os
+import socket
 import sys
-from typing import NoReturn
+import warnings
 
 from pipeline.execution.command_line import command
 from pipeline.settings.project import UserError
-from pipeline.settings.schema import Config
+from pipeline.settings.schema import Config, Tracking
 from pipeline.tracking import sync
-from pipeline.tracking.connection import connection, named, tracker_of, without_password
+from pipeline.tracking.address import ShownOnly, named, store_of, without_password
+from pipeline.tracking.connection import connection, tracker_of
+
+HOST = "127.0.0.1"  # nobody else can reach it
 
 
 def stage(config: Config) -> None:
     """Fill in, then serve until Ctrl-C, unless a server already does."""
-    tracker = tracker_of(config.tracking)
-    if tracker is None:
+    store = store_of(config.tracking)
+    if not store:
         raise UserError("tracking is off: there are no runs to show; leave out tracking=off.")
-    print(f"{sync.fill_from_files(config.tracking)} runs added from the result files.")
-    if connection.reason:
-        raise UserError(f"{named(config.tracking)}: MLflow was lost ({connection.reason}).")
-    if tracker.uri.startswith("http"):
-        print(f"MLflow UI: {without_password(tracker.uri)}")
+    if store.startswith("http"):
+        fill_in(config.tracking)
+        print(f"MLflow UI: {without_password(store)}")
         return
-    print(f"MLflow UI: http://127.0.0.1:{config.port} (Ctrl-C ends it)", flush=True)
-    serve(tracker.uri, config.port)
+    check_free(config.port)
+    try:
+        fill_in(config.tracking)
+    except ShownOnly as error:
+        print(error, file=sys.stderr)
+    serve(store, config.port)
 
 
-def serve(store: str, port: int) -> NoReturn:
-    """Replace this process by MLflow's server of a store, on 127.0.0.1."""
-    words = ["--host", "127.0.0.1", "--port", str(port), "--workers", "1", "--uvicorn-opts", "--log-level warning"]
-    os.environ["MLFLOW_BACKEND_STORE_URI"] = store  # other users could read a command line with a password
-    os.execv(sys.executable, [sys.executable, "-m", "mlflow", "server", *words])
+def fill_in(settings: Tracking) -> None:
+    """Add runs that MLflow lacks, and print how many."""
+    tracker_of(settings)
+    print(f"{sync.fill_from_files(settings)} runs added from the result files.")
+    if connection.reason:
+        raise ShownOnly(f"{named(settings)}: MLflow was lost ({connection.reason}).")
+
+
+def check_free(port: int) -> None:
+    """Raise a `UserError` if the port cannot be listened on, for instance because another program does."""
+    try:
+        socket.create_server((HOST, port)).close()
+    except OSError as error:
+        other = port % 65535 + 1
+        advice = f"choose another one: port={other}, or `make ui PORT={other}`"
+        raise UserError(f"port is {port}: it cannot be used ({os.strerror(error.errno or 0)}); {advice}.") from error
+
+
+def serve(store: str, port: int) -> None:
+    """Serve MLflow's UI of a store in this process, so that none is left over, however it ends."""
+    import uvicorn  # before MLflow's server, which then refuses requests that name another host
+    from mlflow.server import constants
+
+    os.environ |= {
+        constants.BACKEND_STORE_URI_ENV_VAR: store,
+        constants.ARTIFACT_ROOT_ENV_VAR: "mlflow-artifacts:/",
+        constants.ARTIFACTS_DESTINATION_ENV_VAR: "./mlartifacts",
+        constants.SERVE_ARTIFACTS_ENV_VAR: "true",
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # jobs are for language models, and take eight processes
+    }
+    warnings.filterwarnings("ignore", "starlette.middleware.wsgi")  # MLflow's
+    print(f"MLflow UI: http://{HOST}:{port} (Ctrl-C ends it)", flush=True)
+    uvicorn.run("mlflow.server.fastapi_app:app", host=HOST, port=port, log_level="warning", timeout_graceful_shutdown=2)
 
 
 main = command(stage)

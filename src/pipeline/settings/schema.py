@@ -20,6 +20,7 @@ Seed = Annotated[int, Field(strict=True, ge=0, le=2**32 - 1)]
 Positive = Annotated[float, Field(strict=True, gt=0)]
 Share = Annotated[float, Field(strict=True, gt=0, lt=1)]
 Limit = Annotated[float, Field(strict=True, ge=0, le=1)]
+Port = Annotated[int, Field(strict=True, ge=1, le=65535)]
 Distinct = Annotated[
     list[T], Field(min_length=1, json_schema_extra={"uniqueItems": True}), Predicate(lambda x: len(set(x)) == len(x))
 ]
@@ -196,7 +197,7 @@ class Config(Study):
     workers: Count | None
     cluster: str | None
     results: str | None
-    port: Whole
+    port: Port
     level: Literal["bytes", "digits", "verdicts", "conclusions"]
     digits: Annotated[int, Field(strict=True, ge=1, le=9)]
     against: str

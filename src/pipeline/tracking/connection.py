@@ -1,19 +1,23 @@
 """How MLflow is reached, and what happens to logging when it stops answering."""
 
-import dataclasses
 import os
-import re
+import socket
 import sys
 from collections.abc import Callable
 from enum import Enum
 from functools import cache
+from textwrap import shorten
 from typing import TypeVar
+from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 from tqdm import tqdm
 
 from pipeline.execution.start_tensorflow import importing
 from pipeline.settings.project import UserError
 from pipeline.settings.schema import Tracking
+from pipeline.tracking import embedded_store
+from pipeline.tracking.address import check_kind, named, origin, without_password
 from pipeline.tracking.mlflow_client import Tracker
 
 T = TypeVar("T")
@@ -23,6 +27,8 @@ DEFAULTS = {
     "PGCONNECT_TIMEOUT": "4",  # seconds
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
+PORTS = {"http": 80, "https": 443}
+CONNECT = 4  # seconds
 
 
 class State(Enum):
@@ -68,6 +74,33 @@ class Connection:
 connection = Connection()  # of this process
 
 
+def check_tracking(settings: Tracking) -> None:
+    """Raise a `UserError`, before any work and the import of MLflow, if MLflow cannot be used as far as can be told.
+
+    An embedded database is mended where that loses nothing.
+    """
+    if settings.uri:
+        check_kind(settings)
+        _reach_server(settings)
+        with embedded_store.ready(settings):
+            pass
+
+
+def _reach_server(settings: Tracking) -> None:
+    """Connect to a server once, unless it is behind a proxy."""
+    parts = urlsplit(str(settings.uri))
+    if parts.scheme in PORTS and not getproxies():
+        try:
+            socket.create_connection((parts.hostname, parts.port or PORTS[parts.scheme]), CONNECT).close()
+        except (OSError, ValueError) as error:
+            raise _unusable(settings, error) from error
+
+
+def _unusable(settings: Tracking, error: Exception) -> UserError:
+    advice = f"{origin(settings)}; tracking=off runs without MLflow"
+    return UserError(f"{named(settings)}: MLflow cannot use it ({_reason(error)}){advice}.")
+
+
 @cache
 def tracker_of(settings: Tracking) -> Tracker | None:
     """Return the process's tracker, or None if tracking is off; a `UserError` says why MLflow cannot be used.
@@ -77,6 +110,7 @@ def tracker_of(settings: Tracking) -> Tracker | None:
     """
     if not settings.uri:
         return None
+    check_tracking(settings)
     for name, value in DEFAULTS.items():
         os.environ.setdefault(name, value)
     with importing():
@@ -84,14 +118,17 @@ def tracker_of(settings: Tracking) -> Tracker | None:
 
     try:
         _reach_database(settings.uri)
-        tracker = Tracker(settings)
+        with embedded_store.ready(settings):
+            tracker = Tracker(settings)
         tracker.close_left_open()  # runs of processes that were killed
     except ImportError as error:
         advice = "'attention-pipeline[server]' has what postgresql+psycopg2:// takes"
         raise UserError(f"{named(settings)}: that takes {error.name}, which is not installed; {advice}.") from error
+    except UserError:
+        raise
     except _errors() as error:
         connection.lose(error)
-        raise UserError(f"{named(settings)}: MLflow cannot use it ({connection.reason}).") from error
+        raise _unusable(settings, error) from error
     return tracker
 
 
@@ -103,27 +140,13 @@ def _reach_database(uri: str) -> None:
         create_engine(uri, poolclass=NullPool).connect().close()
 
 
-def named(settings: Tracking) -> str:
-    """Return the beginning of a sentence about where MLflow logs to: the parameter and its value."""
-    return f"tracking.uri is {without_password(str(settings.uri))}"
-
-
-def without_password(text: str) -> str:
-    """Return a text in which no address contains a password."""
-    return re.sub(r"(?<=://)([^\s/:@]*):[^\s/@]*@", r"\1:***@", text)
-
-
-def shared(settings: Tracking) -> Tracking:
-    """Return where the workers of a cluster log to; nowhere for an embedded database: each machine may have its own."""
-    return dataclasses.replace(settings, uri=None) if str(settings.uri).startswith("sqlite:") else settings
-
-
 def _errors() -> tuple[type[Exception], ...]:
     """Return what MLflow raises when it does not work; called only after an error, because it imports MLflow."""
+    from alembic.util.exc import CommandError
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
 
-    return MlflowException, SQLAlchemyError, OSError, UserError
+    return CommandError, MlflowException, SQLAlchemyError, OSError, UserError
 
 
 def _reason(error: Exception) -> str:
@@ -132,4 +155,5 @@ def _reason(error: Exception) -> str:
     while cause := first.__cause__ or first.__context__:
         first = cause
     source = first if isinstance(first, OSError) else error
-    return without_password((str(source).splitlines() or [type(source).__name__])[0])[:300].rstrip(". ")
+    line = without_password((str(source).splitlines() or [type(source).__name__])[0])
+    return shorten(line, 300, placeholder=" …").rstrip(". ")

@@ -1,6 +1,6 @@
 """Runs that MLflow shows while their seeds train, and what happens to them when training fails."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from time import monotonic
@@ -8,10 +8,11 @@ from time import monotonic
 from pipeline.execution import machine
 from pipeline.execution.signals import completed_first
 from pipeline.results.stage_files import Point, TrainedSeed
-from pipeline.settings.schema import Config, Tracking
+from pipeline.settings.schema import Tracking
 from pipeline.tracking import sync
 from pipeline.tracking.connection import connection, tracker_of
 from pipeline.tracking.mlflow_client import Tracker, Values
+from pipeline.tracking.provenance import process_identity
 
 PAUSE = 2.0  # seconds between two messages about the training curve
 
@@ -22,8 +23,8 @@ class LiveRun:
     A seed whose values have a FINISHED run trains without a live run; its result is only checked against that run.
     """
 
-    def __init__(self, settings: Tracking, values: Values, seed: int) -> None:
-        self.settings, self.values, self.seed = settings, values, seed
+    def __init__(self, settings: Tracking, values: Values, seed: int, started_by: str) -> None:
+        self.settings, self.values, self.seed, self.started_by = settings, values, seed, started_by
         self.tracker: Tracker | None = None
         self.run_id = ""
         self.waiting: list[Point] = []  # of the curve
@@ -35,7 +36,7 @@ class LiveRun:
         self.tracker = tracker_of(self.settings)
         if self.tracker and not self.tracker.find(config_hash=sync.config_hash(self.values, self.seed)):
             name, tags = sync.name_and_tags(self.values, self.seed)
-            self.run_id = self.tracker.start(name, tags | machine.description())
+            self.run_id = self.tracker.start(name, {**tags, "started_by": self.started_by, **machine.description()})
 
     def end(self, error: BaseException | None = None) -> None:
         """End the run, if there is one."""
@@ -70,12 +71,12 @@ class LiveRun:
 
 
 @contextmanager
-def run_of(settings: Tracking, values: Values, seed: int) -> Iterator[LiveRun]:
-    """Yield the live run of a seed.
+def run_of(settings: Tracking, values: Values, seed: int, started_by: str | None = None) -> Iterator[LiveRun]:
+    """Yield the live run of a seed, which this process trains, perhaps for another one with that `process_identity`.
 
     If MLflow is lost, training goes on without it; `sync.ensure` fills in what is missing, and reports it if it cannot.
     """
-    run = LiveRun(settings, values, seed)
+    run = LiveRun(settings, values, seed, started_by or process_identity())
     try:
         connection.attempt(run.start, quiet=True)
         yield run
@@ -87,21 +88,13 @@ def run_of(settings: Tracking, values: Values, seed: int) -> Iterator[LiveRun]:
 
 @contextmanager
 def none_left_open(settings: Tracking) -> Iterator[None]:
-    """Leave no run of a worker process RUNNING if the block fails or is interrupted."""
+    """Leave no run of this stage RUNNING, whichever of its worker processes died, and however the block ends."""
     try:
         yield
-    except BaseException:
+    finally:
         connection.attempt(partial(_close_left_open, settings), quiet=True)
-        raise
 
 
-def _close_left_open(settings: Tracking, done: Collection[str] = ()) -> None:
+def _close_left_open(settings: Tracking) -> None:
     if tracker := tracker_of(settings):
-        tracker.close_left_open(done)
-
-
-def close_abandoned(config: Config, values: Values) -> None:
-    """Mark runs of dead cluster workers as KILLED once other workers have finished their seeds."""
-    if config.cluster:
-        hashes = {sync.config_hash(values, seed) for seed in config.seeds}
-        connection.attempt(partial(_close_left_open, config.tracking, hashes), quiet=True)
+        tracker.close_left_open(process_identity())

@@ -3,7 +3,7 @@
 import json
 import logging
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from math import isnan
@@ -18,10 +18,13 @@ from pipeline.settings.project import ROOT
 from pipeline.settings.schema import Data, Model, Tracking, Variant, score_of
 from pipeline.settings.study import digest
 from pipeline.tracking import provenance
+from pipeline.tracking.address import deleted, store_of
 
 if TYPE_CHECKING:
-    from mlflow.entities import DatasetInput, Run
+    from mlflow.entities import DatasetInput, Experiment, Run
 
+NAMED = "attention-pipeline.experiment"  # tag of an experiment: its name in the settings
+SILENCE = 3600  # seconds without a sign of life after which a run of another machine is given up
 Values = dict[str, Any]  # sections of the configuration, as params.json of a result holds them
 Metrics = list[tuple[str, float, int]]  # name, value, step
 
@@ -37,23 +40,37 @@ class Tracker:
 
         for name in ("mlflow", "alembic"):
             logging.getLogger(name).setLevel(logging.WARNING)
-        uri = str(settings.uri)
-        _, embedded, name = uri.partition("sqlite:///")
-        if embedded:
-            path = ROOT / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            uri = f"sqlite:///{path.as_posix()}"
-        mlflow.set_tracking_uri(uri)
-        self.uri, self.client = uri, mlflow.MlflowClient()
-        known = self.client.get_experiment_by_name(settings.experiment)
-        self.experiment_id = str(known.experiment_id if known else self._create_experiment(settings))
+        logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # it prints tracebacks of what it raises
+        self.uri = store_of(settings)
+        mlflow.set_tracking_uri(self.uri)
+        self.client = mlflow.MlflowClient()
+        self.experiment_id = self._experiment_of(settings)
+
+    def _experiment_of(self, settings: Tracking) -> str:
+        """Return the id of the experiment, whatever it is called in MLflow now; a `UserError` if it was deleted."""
+        known = self.client.get_experiment_by_name(settings.experiment) or self._renamed(settings.experiment)
+        if known is None:
+            return self._create_experiment(settings)
+        if known.lifecycle_stage == "deleted":
+            raise deleted(settings, known.experiment_id)
+        if NAMED not in known.tags:
+            self.client.set_experiment_tag(known.experiment_id, NAMED, settings.experiment)
+        return str(known.experiment_id)
+
+    def _renamed(self, name: str) -> "Experiment | None":
+        """Return the one experiment that had a name before a user renamed it in MLflow."""
+        found = self.client.search_experiments(filter_string=f"tags.`{NAMED}` LIKE '%'")
+        renamed = [experiment for experiment in found if experiment.tags[NAMED] == name]
+        return renamed[0] if len(renamed) == 1 else None
 
     def _create_experiment(self, settings: Tracking) -> str:
         from mlflow.exceptions import MlflowException
 
-        location = (ROOT / settings.artifacts).as_uri() if settings.artifacts else None
+        # A server stores the artifacts itself, also if the settings are those of an embedded database.
+        local = settings.artifacts and not self.uri.startswith("http")
+        location = (ROOT / str(settings.artifacts)).as_uri() if local else None
         # The UI then shows the pages for training models, not those for language models.
-        tags = {"mlflow.experimentKind": "custom_model_development"}
+        tags = {"mlflow.experimentKind": "custom_model_development", NAMED: settings.experiment}
         try:
             return str(self.client.create_experiment(settings.experiment, location, tags))
         except MlflowException:
@@ -68,7 +85,7 @@ class Tracker:
 
     @contextmanager
     def run(self, name: str, tags: dict[str, str]) -> Iterator[str]:
-        """Start a run and yield its id; it ends as FINISHED, after an error as FAILED, after Ctrl-C as KILLED."""
+        """Start a run and yield its id; it ends as FINISHED, after Ctrl-C as KILLED; after an error it is deleted."""
         run_id = ""
         try:
             with completed_first():
@@ -77,12 +94,15 @@ class Tracker:
         except BaseException as error:
             if run_id:
                 self.end(run_id, error)
+            if run_id and isinstance(error, Exception):
+                self.delete(run_id)  # each attempt to add it from the files would leave another one
             raise
         self.end(run_id)
 
     def start(self, name: str, tags: dict[str, str]) -> str:
         """Start a run and return its id."""
-        tags = {**tags, "git_commit": provenance.git_commit(), "process": provenance.process_identity()}
+        tags = {"started_by": provenance.process_identity(), **tags}
+        tags |= {"git_commit": provenance.git_commit(), "process": provenance.process_identity()}
         return str(self.client.create_run(self.experiment_id, run_name=name, tags=tags).info.run_id)
 
     @completed_first()
@@ -97,9 +117,10 @@ class Tracker:
         self.client.delete_run(run_id)
 
     def log_curve(self, run_id: str, values: Values, points: list[Point]) -> None:
-        """Log points of the training curve over the number of batches seen."""
+        """Log points of the training curve over the number of batches seen, and thereby a sign of life."""
         names = ("train_loss", f"train_{score_of(values['task'])}")
-        self.log(run_id, [(name, point[i], point[0]) for i, name in enumerate(names, 1) for point in points])
+        metrics = [(name, point[i], point[0]) for i, name in enumerate(names, 1) for point in points]
+        self.log(run_id, metrics, tags={"alive": str(time.time())})
 
     @completed_first()
     def log_training(self, run_id: str, values: Values, seed: int, result: TrainedSeed) -> None:
@@ -185,9 +206,16 @@ class Tracker:
         self.client.log_batch(run_id, last, words, [RunTag(name, value) for name, value in (tags or {}).items()])
 
     @completed_first()
-    def close_left_open(self, done: Collection[str] = ()) -> None:
-        """Mark RUNNING runs as KILLED whose process is gone, or whose `config_hash` is in `done`."""
-        for run in self.client.search_runs([self.experiment_id], "attributes.status = 'RUNNING'"):
+    def close_left_open(self, started_by: str = "") -> None:
+        """Mark RUNNING runs as KILLED whose process is gone, or that a process started, with all its workers.
+
+        Runs that this project did not start are left alone. A process of another machine is taken to be gone after an
+        hour without a sign of life; should it be training nevertheless, it marks its run as FINISHED in the end.
+        """
+        ours = "attributes.status = 'RUNNING' and tags.kind LIKE '%' and tags.process LIKE '%'"
+        for run in self.client.search_runs([self.experiment_id], ours):
             tags = run.data.tags
-            if tags.get("config_hash") in done or not provenance.is_running(tags.get("process", "")):
+            silent = time.time() - float(tags.get("alive", run.info.start_time / 1000)) > SILENCE
+            gone = provenance.has_ended(tags["process"])
+            if tags.get("started_by") == started_by or (silent if gone is None else gone):
                 self.end(run.info.run_id, KeyboardInterrupt())

@@ -1,13 +1,18 @@
 """Where a result was made. No result file holds any of it: the files are the same wherever they were made."""
 
 import platform
+import re
 import socket
 import subprocess
+from contextlib import suppress
 from functools import cache
+from pathlib import Path
 
 import psutil
 
 from pipeline.settings.project import ROOT
+
+CLOCK = 10  # seconds by which the start time of a process may change when the machine's clock is set
 
 
 @cache
@@ -26,17 +31,29 @@ def note() -> str:
 def process_identity() -> str:
     """Return what distinguishes this process from all others, past ones included: machine, number, start time."""
     me = psutil.Process()
-    return f"{socket.gethostname()} {me.pid} {me.create_time()}"
+    return f"{_machine()} {me.pid} {me.create_time()}"
 
 
-def is_running(identity: str) -> bool:
-    """Return whether the process with this `process_identity` is running; on another machine, it is taken to be."""
-    host, _, rest = identity.partition(" ")
-    if host != socket.gethostname():
-        return bool(host)
-    pid, created = rest.split()
+def has_ended(identity: str) -> bool | None:
+    """Return whether the process with this `process_identity` has ended; None for a process of another machine."""
+    match = re.fullmatch(r"(\S+) (\d+) (\d+\.\d+)", identity)
+    if not match:
+        return False  # another program's tag
+    machine, number, created = match.groups()
+    if machine != _machine():
+        return None
     try:
-        process = psutil.Process(int(pid))
-        return str(process.create_time()) == created and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
+        process = psutil.Process(int(number))
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return True  # killed, and nobody has waited for it yet
+        return abs(process.create_time() - float(created)) > CLOCK
+    except psutil.Error:
+        return True
+
+
+@cache
+def _machine() -> str:
+    """Return the name of the machine, and of its space of process numbers: each container has its own."""
+    with suppress(OSError):
+        return f"{socket.gethostname()}/{Path('/proc/self/ns/pid').readlink()}"
+    return socket.gethostname()

@@ -6,9 +6,12 @@ was made from), `weights_hash` and `attention_hash` (the results), and one for e
 
 import hashlib
 import json
+import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from textwrap import shorten
 
 from pipeline.results import folders, made_on
 from pipeline.results.made_on import Machine
@@ -88,32 +91,59 @@ def ensure_folder(settings: Tracking, kind: str, folder: Path) -> bool:
 
 
 def fill_from_files(settings: Tracking) -> int:
-    """Ensure that every result in the project's folders and in outputs/ has a run; return how many runs were added."""
-    trainings = {digest(values): (values, folder) for values, folder in _results("models/*")}
-    analyses: dict[str, list[tuple[Values, Path]]] = {key: [] for key in trainings}
-    for values, folder in _results("attention/*"):
-        key = digest({name: values[name] for name in folders.TRAINING})
-        analyses.setdefault(key, []).append((values, folder))
+    """Ensure that every result in the project's folders and in outputs/ has a run; return how many runs were added.
+
+    A folder that is damaged is named and left out.
+    """
     added = 0
-    for key, (values, folder) in trainings.items():
-        trained, machine = read_training(folder), made_on.of_folder(folder)
-        for analysis_values, analysis in analyses[key]:
-            machines = machine, made_on.of_folder(analysis)
-            added += ensure(settings, analysis_values, trained, read_attention(analysis), machines)
-        added += ensure(settings, values, trained, machines=(machine, {}))
-    for _, folder in _results("comparison"):
-        added += ensure_folder(settings, "comparison", folder)
-    for table in sorted(ROOT.glob(f"{folders.OUTPUTS}/sweep-*/summary.csv")):
-        added += ensure_folder(settings, "sweep", table.parent)
+    analyses: dict[str, list[tuple[Values, Path]]] = {}
+    for folder in _results("attention/*"):
+        with _left_out_if_damaged(folder):
+            values = _values(folder)
+            analyses.setdefault(_training_of(values), []).append((values, folder))
+    for folder in _results("models/*"):
+        with _left_out_if_damaged(folder):
+            values, trained, machine = _values(folder), read_training(folder), made_on.of_folder(folder)
+            for analysis_values, analysis in analyses.get(_training_of(values), []):
+                with _left_out_if_damaged(analysis):
+                    machines = machine, made_on.of_folder(analysis)
+                    added += ensure(settings, analysis_values, trained, read_attention(analysis), machines)
+            added += ensure(settings, values, trained, machines=(machine, {}))
+    tables = sorted(path.parent for path in ROOT.glob(f"{folders.OUTPUTS}/sweep-*/summary.csv"))
+    for kind, found in (("comparison", _results("comparison")), ("sweep", tables)):
+        for folder in found:
+            with _left_out_if_damaged(folder):
+                added += ensure_folder(settings, kind, folder)
     return added
 
 
-def _results(pattern: str) -> Iterator[tuple[Values, Path]]:
-    """Yield values and folder of every complete result of a kind."""
-    for base in (ROOT, *sorted(ROOT.glob(f"{folders.OUTPUTS}/*"))):
-        for path in sorted(base.glob(f"{pattern}/{folders.PARAMS}")):
-            if not path.parent.name.endswith(".part"):
-                yield json.loads(path.read_text(encoding="utf-8")), path.parent
+def _results(pattern: str) -> list[Path]:
+    """Return the folders of a kind of result that are not empty."""
+    bases = (ROOT, *sorted(ROOT.glob(f"{folders.OUTPUTS}/*")))
+    found = [path for base in bases for path in sorted(base.glob(pattern)) if not path.name.endswith(".part")]
+    return [path for path in found if path.is_dir() and any(path.iterdir())]
+
+
+def _values(folder: Path) -> Values:
+    """Return the values that a result was made from."""
+    values: Values = json.loads((folder / folders.PARAMS).read_text(encoding="utf-8"))
+    return values
+
+
+def _training_of(values: Values) -> str:
+    """Return a hash of the values of a training, given those of the training or of its analysis."""
+    return digest({name: values[name] for name in folders.TRAINING})
+
+
+@contextmanager
+def _left_out_if_damaged(folder: Path) -> Iterator[None]:
+    """Name a folder whose files cannot be used, whatever is wrong with them, and go on."""
+    try:
+        yield
+    except Exception as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        said = f"{folders.shown(folder)} is damaged, so its runs are left out; make it again"
+        print(f"{said} ({shorten(reason, 150, placeholder=' …')}).", file=sys.stderr)
 
 
 def config_hash(values: Values, seed: int) -> str:

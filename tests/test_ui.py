@@ -1,0 +1,56 @@
+"""`make ui` starts whatever state MLflow and the results are in, and ends without a trace."""
+
+import os
+import signal
+import socket
+import urllib.error
+import urllib.request
+
+import pytest
+from conftest import one_sentence
+from services import free_port, listening, serve
+from test_embedded_store import UNUSABLE, change, content, original, root  # noqa: F401 (a fixture)
+
+from pipeline.ui import check_free
+
+
+def test_a_port_that_is_taken_is_named_with_another():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with one_sentence(f"port is {port}: it cannot be used (Address already in use); choose another one: port="):
+            check_free(port)
+    check_free(port)
+
+
+@pytest.mark.service
+def test_it_starts_with_each_state_of_the_database(fresh):
+    database = fresh.root / "mlruns/mlflow.db"
+    added = "0 runs added from the result files."
+    assert serve(fresh) == added
+    for damage in UNUSABLE.values():
+        damage(database)
+        assert serve(fresh) == added
+    database.write_bytes(b"")
+    assert serve(fresh) == added
+    fresh.root.joinpath("models/damaged").mkdir(parents=True)
+    fresh.write("models/damaged/params.json", "")
+    assert serve(fresh) == added
+    change(database, "UPDATE experiments SET lifecycle_stage = 'deleted'")
+    assert serve(fresh).startswith("MLflow UI: http://127.0.0.1:")
+
+
+@pytest.mark.service
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_nothing_is_left_of_it_and_no_other_host_is_served(fresh, number):
+    port = free_port()
+    with fresh.started("python", "-m", "pipeline.ui", f"port={port}") as server:
+        listening(f"http://127.0.0.1:{port}/", server)
+        page = f"http://127.0.0.1:{port}/ajax-api/2.0/mlflow/experiments/search?max_results=1"
+        with urllib.request.urlopen(page) as answer:
+            assert answer.status == 200
+        with pytest.raises(urllib.error.HTTPError, match="403"):
+            urllib.request.urlopen(urllib.request.Request(page, headers={"Host": "example.org"}))
+        os.kill(server.pid, number)  # that process alone
+        _, error = server.communicate(timeout=20)  # it ends when all processes have that write to it
+        assert "Traceback" not in error
+        check_free(port)
