@@ -5,7 +5,7 @@ Only this module knows Hydra.
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -19,6 +19,7 @@ from yaml import YAMLError
 
 from pipeline.execution import config_guard, signals
 from pipeline.settings import study
+from pipeline.settings.machine_limits import check_size
 from pipeline.settings.project import ROOT, UserError, names_in
 from pipeline.settings.schema import Config
 from pipeline.settings.validation import allowed, check, missing, refused, unknown, validated
@@ -26,6 +27,7 @@ from pipeline.tasks import lookup
 
 OmegaConf.register_new_resolver("task_of_params", study.task_name)  # for the list of defaults in conf/config.yaml
 USER_ERRORS = (UserError, HydraException, OmegaConfBaseException, YAMLError, OSError)
+ELSEWHERE = ("--config-", "-cd", "-cn", "-cp")  # Hydra's words for another folder or file than conf/config.yaml
 TRACEBACKS = os.environ.get("HYDRA_FULL_ERROR") == "1"
 
 
@@ -87,6 +89,9 @@ def _composed() -> list[tuple[Config, dict[str, str]]]:
     jobs: list[tuple[DictConfig, HydraConf]] = []  # values, and Hydra's own
     signals.listen()
     config_guard.check_files()
+    for word in sys.argv[1:]:
+        if word.startswith(ELSEWHERE):
+            raise UserError(f"{word} cannot be used: put the files in conf/, where every stage and DVC find them.")
     os.environ["PROJECT_ROOT"] = str(ROOT)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # so that Hydra raises errors instead of printing them
     run = hydra.main(version_base="1.3", config_path=str(ROOT / "conf"), config_name="config")
@@ -99,7 +104,7 @@ def _composed() -> list[tuple[Config, dict[str, str]]]:
     composed = []
     for values, own in jobs:
         words = (word.lstrip("+").partition("=") for word in own.overrides.task)
-        composed.append((_checked(values, own.runtime.choices), {name: value for name, _, value in words}))
+        composed.append((_checked(values, own), {name: value for name, _, value in words}))
     return composed
 
 
@@ -111,16 +116,33 @@ def _unusable(words: list[str], error: ValueError) -> str:
     return f"{' '.join(words)}: {error}."
 
 
-def _checked(values: DictConfig, choices: Mapping[str, Any]) -> Config:
+def _checked(values: DictConfig, own: HydraConf) -> Config:
     settings: Any = OmegaConf.to_object(values)
-    for group in ("task", "variant"):
+    for group, inherited in (("task", study.task_name()), ("variant", None)):
         if isinstance(settings.get(group), dict):
-            settings[group]["name"] = choices.get(group)
+            chosen = own.runtime.choices.get(group)
+            _check_name(group, chosen, inherited, settings[group].get("name"), own.overrides.task)
+            settings[group]["name"] = chosen
     config = validated(Config, settings)
     check(config, [*filter(None, [config.variant]), *map(study.load_variant, config.variants)])
+    check_size(config)
     needed = max(config.data.samples + config.probe.samples, config.controls.null_key_samples)
     lookup.check_task(config.task, config.data, needed)
     return config
+
+
+def _check_name(group: str, chosen: Any, inherited: str | None, name: Any, words: list[str]) -> None:
+    """Raise a `UserError` if no file was chosen, or for a name that would only rename the file that was.
+
+    `inherited` is what the name may be if nobody sets it: that in params.yaml.
+    """
+    if not isinstance(chosen, str):
+        raise UserError(refused(group, chosen, f"one of {', '.join(names_in(group))}"))
+    is_set = any(word.lstrip("+").startswith(f"{group}.name=") for word in words)
+    if name != chosen and (is_set or name != inherited):
+        known = name if name in names_in(group) else "NAME"
+        words_to_write = f"{'+' if group == 'variant' else ''}{group}={known}"
+        raise UserError(refused(f"{group}.name", name, f"{chosen}, that of the chosen file; write {words_to_write}"))
 
 
 def explain(error: BaseException) -> str:
