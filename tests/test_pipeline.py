@@ -196,7 +196,7 @@ def test_by_hand_other_values_give_the_same_and_leave_the_study_alone(project, r
     out = run("analyze", *words).stdout
     assert re.search(r"after_unshared +[▁▂▃▄▅▆▇█]{6}  key mass 0\.\d{3} \(0\.\d{3} to 0\.\d{3} over 2 seeds\)\n", out)
     error = run("compare", "seeds=[3,7]", code=1).stderr
-    assert f"run `python -m pipeline.train +variant={VARIANTS[0]} seeds=[3,7]`." in error
+    assert f"run `python -m pipeline.train +variant={VARIANTS[0]} 'seeds=[3,7]'`." in error
     folder = folder_of(run("controls", f"variants=[{AFTER}]").stdout)
     found = project.rows(folder / "controls.csv")
     same = [row for row in project.rows("controls/controls.csv") if row["variant"] == AFTER]

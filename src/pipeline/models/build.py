@@ -4,6 +4,7 @@ import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
+from textwrap import shorten
 from typing import NamedTuple
 
 import keras
@@ -213,4 +214,4 @@ def _keras_draws(seed: int) -> Iterator[None]:
 def _line(error: Exception) -> str:
     """Return an error's message in one line, without what Keras puts around it."""
     message = str(error).rpartition("Error encountered:")[2].partition("Arguments received")[0]
-    return " ".join(message.split()).rstrip(".")[:300]
+    return shorten(message, 300, placeholder=" …").rstrip(".")

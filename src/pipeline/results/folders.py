@@ -1,9 +1,12 @@
 """Where results are, and how they are written (aside, then renamed) and read (only if they fit the settings)."""
 
+import csv
 import dataclasses
 import json
+import shlex
 import shutil
 import sys
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +16,7 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.results.file_formats import write_text
+from pipeline.results.file_formats import sync, sync_names, write_text
 from pipeline.settings.project import ROOT, UserError
 from pipeline.settings.schema import Study
 from pipeline.settings.study import digest, load_variant, params, plain
@@ -31,7 +34,8 @@ SECTIONS = {
 }
 STAGES = {"data": "dataset", "models": "train", "attention": "analyze", "comparison": "compare"}  # else the kind itself
 PARAMS = "params.json"
-CORRUPT = (ValueError, LookupError, BadZipFile, FileNotFoundError)  # raised on reading corrupt or incomplete files
+# Raised on reading corrupt or incomplete files.
+CORRUPT = (ValueError, LookupError, EOFError, OSError, BadZipFile, RuntimeError, csv.Error, zlib.error)
 OUTPUTS = "outputs"  # folder of results with other values than the study's
 
 
@@ -78,23 +82,46 @@ def writing(study: Study, kind: str) -> Iterator[Path]:
 
 @contextmanager
 def replacing(target: Path) -> Iterator[Path]:
-    """Yield an empty folder that replaces another when the block succeeds, and not before."""
-    aside, old = target.with_name(f"{target.name}.part"), target.with_name(f"{target.name}.old.part")
+    """Yield an empty folder that replaces another when the block succeeds, and not before.
+
+    Whenever the process or the machine stops, the old or the new folder is complete; see `complete_exchange`.
+    """
+    complete_exchange(target)
+    aside, old = _asides(target)
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir(parents=True)
     try:
-        shutil.rmtree(aside, ignore_errors=True)
-        aside.mkdir(parents=True)
         yield aside
+        sync(aside)
+    except BaseException:
+        shutil.rmtree(aside, ignore_errors=True)
+        raise
+    try:
         if target.exists():
             target.replace(old)
         aside.replace(target)
+        sync_names(target.parent)
     finally:
-        shutil.rmtree(aside, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
+        complete_exchange(target)
+
+
+def complete_exchange(target: Path) -> None:
+    """Complete the exchange of a folder by another that was interrupted between its two renames, if it was."""
+    aside, old = _asides(target)
+    if old.exists() and not target.exists():
+        (aside if aside.exists() else old).replace(target)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _asides(target: Path) -> tuple[Path, Path]:
+    """Return the folder in which a new one is written, and the one to which the old one is moved."""
+    return target.with_name(f"{target.name}.part"), target.with_name(f"{target.name}.old.part")
 
 
 def existing(study: Study, kind: str) -> Path:
     """Return the folder of a result made with these values; if none is, a `UserError` names the command for it."""
     path = folder(study, kind)
+    complete_exchange(path)
     try:
         found = json.loads((path / PARAMS).read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -122,6 +149,8 @@ def reading(study: Study, kind: str) -> Iterator[Path]:
     path = existing(study, kind)
     try:
         yield path
+    except PermissionError:
+        raise
     except CORRUPT as error:
         raise UserError(f"{shown(path)} is damaged: {remedy(study, kind)}") from error
 
@@ -131,7 +160,7 @@ def remedy(study: Study, kind: str) -> str:
     output, variant = kind.split("/", maxsplit=1)[0], study.variant
     stage = STAGES.get(output, output)
     words = [f"+variant={variant.name}"] if variant and "variant" in SECTIONS[kind] else []
-    words += [word for word in sys.argv[1:] if "=" in word and not word.startswith(("+variant=", "-"))]
+    words += [shlex.quote(word) for word in sys.argv[1:] if "=" in word and not word.startswith(("+variant=", "-"))]
     return f"run `{' '.join(['python -m', f'pipeline.{stage}', *words])}`."
 
 

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from enum import Enum
 from functools import cache
+from textwrap import shorten
 from typing import TypeVar
 
 from tqdm import tqdm
@@ -132,4 +133,5 @@ def _reason(error: Exception) -> str:
     while cause := first.__cause__ or first.__context__:
         first = cause
     source = first if isinstance(first, OSError) else error
-    return without_password((str(source).splitlines() or [type(source).__name__])[0])[:300].rstrip(". ")
+    first_line = (str(source).splitlines() or [type(source).__name__])[0]
+    return shorten(without_password(first_line), 300, placeholder=" …").rstrip(". ")
