@@ -85,10 +85,13 @@ def test_what_an_earlier_version_left_between_two_renames_is_found_and_does_no_h
 
 
 def test_all_files_and_names_reach_the_disk_before_the_folder_is_renamed(tmp_path, monkeypatch):
-    done, sync, rename = [], os.fsync, Path.replace
-    monkeypatch.setattr(
-        os, "fsync", lambda handle: done.append(str(Path(f"/proc/self/fd/{handle}").readlink())) or sync(handle)
-    )
+    done, fsync, rename = [], os.fsync, Path.replace
+
+    def sync(handle):
+        done.append(str(Path(f"/proc/self/fd/{handle}").readlink()))
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", sync)
     monkeypatch.setattr(Path, "replace", lambda path, other: done.append("rename") or rename(path, other))
     with folders.replacing(tmp_path / "results") as aside:
         (aside / "inner").mkdir()

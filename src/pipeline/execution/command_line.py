@@ -64,8 +64,10 @@ def combinations(check_stage: Callable[[Config], object]) -> list[tuple[Config, 
 @contextmanager
 def errors_reported() -> Iterator[None]:
     """End the program with one sentence after a user error or Ctrl-C."""
+    signals.listen()
     try:
         yield
+        signals.end()
     except SystemExit:
         raise
     except BaseException as error:
@@ -87,7 +89,6 @@ def _say(sentence: str) -> None:
 def _composed() -> list[tuple[Config, dict[str, str]]]:
     """Return the configuration of each job, and name -> value as written of what the command line sets."""
     jobs: list[tuple[DictConfig, HydraConf]] = []  # values, and Hydra's own
-    signals.listen()
     config_guard.check_files()
     for word in sys.argv[1:]:
         if word.startswith(ELSEWHERE):
