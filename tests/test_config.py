@@ -245,3 +245,9 @@ def test_attention_that_does_not_sum_to_one_is_refused(weight):
     weights[1, 0, 1] = weight
     with one_sentence("sample 1, feature 1 sum to"):
         check_sums(weights, "wrong")
+
+
+def test_attention_over_thousands_of_steps_sums_to_one():
+    weights = np.random.default_rng(0).random((200, 2000, 8)) ** 8
+    weights = (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+    check_sums(weights, "fine")

@@ -173,7 +173,7 @@ def weigh(
 
 def check_sums(weights: NDArray[np.floating], name: str) -> None:
     """Raise a `UserError` unless attention weights (samples, steps, features) are in [0, 1] and sum to 1 over steps."""
-    sums = weights.sum(axis=1)
+    sums = weights.sum(axis=1, dtype=np.float64)  # in float32, thousands of steps would add up to the tolerance
     wrong = ~(np.abs(sums - 1) <= TOLERANCE)  # written so that NaN is wrong, too
     if wrong.any():
         sample, feature = np.argwhere(wrong)[0]
