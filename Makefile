@@ -20,6 +20,8 @@ help:  ## list all targets
 	@touch $@
 
 repro: .venv/ready  ## run the study: every stage that a change to params.yaml, conf/ or the code affects
+	@git rev-parse --git-dir > /dev/null 2>&1 || \
+		{ echo 'error: DVC needs a git repository here: install git and run `git init`. The stages by hand need neither.'; exit 1; }
 	dvc repro
 
 test: .venv/ready  ## run the tests, except those that need real servers

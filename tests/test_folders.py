@@ -1,5 +1,6 @@
 """A result is either the old or the new one, complete, wherever a process is stopped while it writes."""
 
+import dataclasses
 import os
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import pytest
 
 from pipeline.results import folders
 from pipeline.results.file_formats import read_csv, write_csv
+from pipeline.settings.study import load_variant, params
 
 # Writes a folder again and again, each time in a process that is stopped one file operation later than the last one.
 WRITER = """
@@ -110,3 +112,21 @@ def test_a_table_without_its_end_is_refused(tmp_path):
         if not text[:end].endswith("\n"):
             with pytest.raises(ValueError, match="has no end"):
                 read_csv(tmp_path / "a.csv")
+
+
+@pytest.mark.parametrize("kind", ["variants", "models", "attention"])
+def test_results_of_variants_outside_the_study_are_kept_out_of_its_folders(kind, tmp_path, monkeypatch):
+    monkeypatch.setattr(folders, "ROOT", tmp_path)
+    other, own = (dataclasses.replace(params(), variant=load_variant(name)) for name in ("none", "after_shared"))
+    elsewhere = folders.folder(other, kind)
+    assert elsewhere.is_relative_to(tmp_path / "outputs")
+    for study in (other, own):
+        with folders.writing(study, kind) as folder:
+            (folder / "a").write_text("a")
+    (tmp_path / kind / "none").parent.mkdir(exist_ok=True)
+    elsewhere.replace(tmp_path / kind / "none")  # as if it had been in the study
+    with folders.writing(params(), "comparison"):
+        pass
+    assert [path.name for path in (tmp_path / kind).iterdir()] == ["after_shared"]
+    assert folders.existing(other, kind) == elsewhere
+    assert (elsewhere / "a").read_text() == "a"

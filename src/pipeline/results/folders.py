@@ -24,6 +24,7 @@ from pipeline.settings.study import digest, load_variant, params, plain
 # The sections of the configuration that each kind of result depends on.
 TRAINING = ("task", "data", "model", "train", "seeds", "variant")
 SECTIONS = {
+    "variants": ("variant",),
     "data/train": ("task", "data"),
     "data/validation": ("task", "data"),
     "data/probe": ("task", "data", "probe"),
@@ -32,7 +33,13 @@ SECTIONS = {
     "controls": ("task", "data", "model", "train", "variants", "controls"),
     "comparison": ("task", "data", "model", "train", "seeds", "variants", "probe", "explain", "controls", "compare"),
 }
-STAGES = {"data": "dataset", "models": "train", "attention": "analyze", "comparison": "compare"}  # else the kind itself
+STAGES = {  # else the kind itself
+    "variants": "define",
+    "data": "dataset",
+    "models": "train",
+    "attention": "analyze",
+    "comparison": "compare",
+}
 PARAMS = "params.json"
 # Raised on reading corrupt or incomplete files.
 CORRUPT = (ValueError, LookupError, EOFError, OSError, BadZipFile, RuntimeError, csv.Error, zlib.error)
@@ -51,12 +58,31 @@ def folder(study: Study, kind: str) -> Path:
     """Return the folder of a kind of result.
 
     It is the folder that `dvc repro` keeps if all values it depends on are those of params.yaml and conf/. Any other
-    values have a folder in outputs/, so that work by hand does not touch the study.
+    values, and a variant that is not in the study, have a folder in outputs/, so that work by hand does not touch it.
     """
     wanted = values(study, kind)
+    name = study.variant.name if "variant" in wanted and study.variant else None
     committed = dataclasses.replace(params(), variant=study.variant and load_variant(study.variant.name))
-    base = ROOT if wanted == values(committed, kind) else ROOT / OUTPUTS / digest(wanted)
-    return base / kind / study.variant.name if "variant" in wanted and study.variant else base / kind
+    is_study = wanted == values(committed, kind) and (name is None or name in params().variants)
+    return (ROOT if is_study else _elsewhere(wanted)) / kind / (name or "")
+
+
+def _elsewhere(values: Any) -> Path:
+    return ROOT / OUTPUTS / digest(values)
+
+
+def _move_removed_variants() -> None:
+    """Move the results of variants that are no longer in the study to where those by hand are.
+
+    A stage of DVC that depends on all variants of the study depends on the folder that contains theirs, and no others.
+    """
+    for kind in (kind for kind, sections in SECTIONS.items() if "variant" in sections):
+        for path in sorted((ROOT / kind).glob(f"*/{PARAMS}")):
+            found = path.parent
+            if found.name not in params().variants and not found.name.endswith(".part"):
+                target = _elsewhere(json.loads(path.read_text(encoding="utf-8"))) / kind / found.name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.rmtree(found) if target.exists() else found.replace(target)
 
 
 def shown(path: Path) -> str:
@@ -73,6 +99,8 @@ def writing(study: Study, kind: str) -> Iterator[Path]:
     """
     target = folder(study, kind)
     try:
+        if "variants" in SECTIONS[kind]:
+            _move_removed_variants()
         with replacing(target) as aside:
             yield aside
             write_text(aside / PARAMS, json.dumps(values(study, kind), indent=2) + "\n")

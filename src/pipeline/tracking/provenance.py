@@ -12,8 +12,11 @@ from pipeline.settings.project import ROOT
 
 @cache
 def git_commit() -> str:
-    """Return the commit that is checked out, "none" outside a repository."""
-    found = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False)
+    """Return the commit that is checked out, "none" outside a repository or without git."""
+    try:
+        found = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False)
+    except OSError:
+        return "none"
     return found.stdout.strip() or "none"
 
 
