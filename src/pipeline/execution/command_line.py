@@ -163,6 +163,8 @@ def explain(error: BaseException) -> str:
         group = text.split("'")[1]
         reason = text.splitlines()[0].rstrip(".")
         text = f"{reason}. Write +{group}=NAME, where NAME is one of: {', '.join(names_in(group))}."
+    elif "Unsupported item value in defaults" in text:
+        text = "conf/config.yaml: a name in its list of defaults is no text: write off, on, yes and no in quotes."
     elif isinstance(error, OverrideParseException):
         text = f"{error.override} cannot be read as name=value: {text.splitlines()[0]}."
     elif isinstance(error, OSError) and error.strerror:
