@@ -7,7 +7,7 @@ export DO_NOT_TRACK := true
 export MLFLOW_DISABLE_TELEMETRY := true
 
 .DEFAULT_GOAL := help
-.PHONY: help repro test test-services lint bench ui lock clean
+.PHONY: help repro test test-services attack lint bench ui lock clean
 
 help:  ## list all targets
 	@sed -n 's/^\([a-z-]*\): .*##/  make \1\t/p' Makefile
@@ -32,6 +32,9 @@ test-services: .venv/ready  ## run the tests on real servers (installs missing P
 		(apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qqy postgresql chromium)
 	python -m pip install --quiet --require-hashes --no-deps -r requirements-services.lock
 	python -m pytest -m service --numprocesses=0
+
+attack: .venv/ready  ## set parameters to random values, and kill stages at random moments (ROUNDS=500 of each)
+	ROUNDS=$(or $(ROUNDS),500) python -m pytest -m service --numprocesses=0 tests/test_attack.py
 
 lint: .venv/ready  ## check style, types, and which parts of the code import which
 	ruff check .

@@ -114,6 +114,14 @@ def at(config, name):
     return config
 
 
+def read(text):
+    """Return what a text means to YAML, or the text if it means nothing."""
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError:
+        return text
+
+
 def makes_sense(config, name, value):
     """Return whether a configuration that was accepted can be run, and says what was written."""
     found, data, train = at(config, name), config["data"], config["train"]
@@ -122,7 +130,7 @@ def makes_sense(config, name, value):
     sizes += [config["probe"]["samples"] * data["time_steps"] ** 2 * 4]
     is_merged = isinstance(value, dict) and value.items() <= found.items()
     is_same = found == value or str(found) == written(value) or is_merged
-    is_read = isinstance(value, str) and found == yaml.safe_load(value.replace("${seeds}", json.dumps(config["seeds"])))
+    is_read = isinstance(value, str) and found == read(value.replace("${seeds}", json.dumps(config["seeds"])))
     return (
         (is_same or is_read or (name in ("task", "variant") and found["name"] == str(value)))
         and not (isinstance(found, bool) and name != "variant.uniform")
