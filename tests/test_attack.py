@@ -130,9 +130,9 @@ def makes_sense(config, name, value):
     sizes += [config["probe"]["samples"] * data["time_steps"] ** 2 * 4]
     is_merged = isinstance(value, dict) and value.items() <= found.items()
     is_same = found == value or str(found) == written(value) or is_merged
-    is_read = isinstance(value, str) and found == read(value.replace("${seeds}", json.dumps(config["seeds"])))
+    meant = read(value.replace("${seeds}", json.dumps(config["seeds"]))) if isinstance(value, str) else value
     return (
-        (is_same or is_read or (name in ("task", "variant") and found["name"] == str(value)))
+        (is_same or found in (meant, str(meant)) or (name in ("task", "variant") and found["name"] == str(value)))
         and not (isinstance(found, bool) and name != "variant.uniform")
         and all(math.isfinite(number) and abs(number) < 2**32 for number in numbers(config))
         and 1 <= samples < data["samples"]

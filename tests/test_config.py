@@ -80,6 +80,8 @@ MISTAKES = {
     "train.epochs.x=1": "train.epochs.x is not a parameter: it is not in params.yaml.",
     "seeds=[": "seeds=[ cannot be read as name=value",
     "seeds={a:1}": f"seeds: Cannot merge DictConfig with ListConfig; it must be {EACH} {SEED}.",
+    "task=[1,2]": f"task is [1,2]: it must be one of {TASKS}.",
+    "+variant=[true]": f"variant is [true]: it must be one of {VARIANTS}.",
     "seeds.x=3": "seeds.x=3: invalid literal for int()",
     "data.validation_share=0.999": "data.validation_share is 0.999 of 800 samples: it must be a share that leaves",
     "data.validation_share=0.0001": "data.validation_share is 0.0001 of 800 samples: it must be a share that leaves",

@@ -100,7 +100,7 @@ def _composed() -> list[tuple[Config, dict[str, str]]]:
         run(lambda values: jobs.append((values, HydraConfig.get())))()
     except USER_ERRORS:
         raise
-    except ValueError as error:  # raised by Hydra for some words that it cannot use
+    except Exception as error:  # Hydra raises many kinds for words that it cannot use
         raise UserError(_unusable(sys.argv[1:], error)) from error
     composed = []
     for values, own in jobs:
@@ -109,7 +109,7 @@ def _composed() -> list[tuple[Config, dict[str, str]]]:
     return composed
 
 
-def _unusable(words: list[str], error: ValueError) -> str:
+def _unusable(words: list[str], error: Exception) -> str:
     for group, _, names in (word.lstrip("+").partition("=") for word in words):
         options = names_in(group) if group else []
         if options and not set(names.split(",")) <= set(options):
