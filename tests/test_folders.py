@@ -74,6 +74,29 @@ def write(target, text):
         (aside / "a").write_text(text)
 
 
+def test_files_are_added_to_a_folder_all_or_none_and_leave_the_others(tmp_path):
+    target = tmp_path / "mine"
+    write(target, "old")
+    (target / "notes.txt").write_text("of the user")
+
+    def add(fails):
+        with folders.added_to(target) as aside:
+            (aside / "a").write_text("new")
+            (aside / "inner").mkdir()
+            (aside / "inner/b").write_text("new" if not fails else str(1 / 0))
+
+    with pytest.raises(ZeroDivisionError):
+        add(fails=True)
+    assert (target / "a").read_text() == "old"
+    add(fails=False)
+    assert {path.name: path.read_text() for path in target.rglob("*") if path.is_file()} == {
+        "a": "new",
+        "b": "new",
+        "notes.txt": "of the user",
+    }
+    assert list(tmp_path.iterdir()) == [target]
+
+
 def test_what_an_earlier_version_left_between_two_renames_is_found_and_does_no_harm(tmp_path):
     target = tmp_path / "results"
     write(target, "old")

@@ -92,7 +92,8 @@ def gather(configs: list[Config], points: list[Point]) -> None:
     for config, result in zip(configs, results, strict=True):  # a worker of a cluster may not have been able to
         sync.ensure(config.tracking, folders.values(config, "attention"), result.trained, result.attended)
     folder = sweep_tables.folder_of(points, configs[0].results)
-    sweep_tables.write(folder, points, results)
+    with folders.added_to(folder) as aside:
+        sweep_tables.write(aside, points, results)
     sync.ensure_folder(settings, "sweep", folder)
     terminal.show_summary(folder, list(points[0].swept) or ["variant"])
     terminal.show_where(folder, settings)

@@ -133,6 +133,22 @@ def replacing(target: Path) -> Iterator[Path]:
         complete_exchange(target)
 
 
+@contextmanager
+def added_to(target: Path) -> Iterator[Path]:
+    """Yield an empty folder whose files replace those of a folder, and no others, when the block succeeds."""
+    aside, _ = _asides(target)
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir(parents=True)
+    try:
+        yield aside
+        sync(aside)
+        for path in sorted(path for path in aside.rglob("*") if path.is_file()):
+            (target / path.relative_to(aside)).parent.mkdir(parents=True, exist_ok=True)
+            path.replace(target / path.relative_to(aside))
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
 def complete_exchange(target: Path) -> None:
     """Complete the exchange of a folder by another that was interrupted between its two renames, if it was."""
     aside, old = _asides(target)
