@@ -142,12 +142,19 @@ def makes_sense(config, name, value):
     )
 
 
+def ask(process, *attack):
+    """Return exit code, what was said, the configurations that were accepted, and how many seconds it took."""
+    print(json.dumps(attack), file=process.stdin, flush=True)
+    return json.loads(process.stdout.readline())
+
+
 def test_no_value_ends_in_a_traceback_or_passes_without_sense(tmp_path):
     project, wrong, accepted = Project(tmp_path, SMALL), [], 0
     with project.started("python", "-c", ASK, stdin=-1, stderr=None) as process:
         for name, value, words, text in attacks(project, ROUNDS or 500):
-            print(json.dumps([words, text]), file=process.stdin, flush=True)
-            code, said, got, seconds = json.loads(process.stdout.readline())
+            code, said, got, seconds = ask(process, words, text)
+            if seconds > 3:  # once more: the machine may have been busy
+                *_, seconds = ask(process, words, text)
             is_refused = code == 1 and not got and re.fullmatch("error: .*\n", said)
             is_accepted = code == 0 and not said and all(makes_sense(config, name, value) for config in got)
             accepted += bool(is_accepted)
