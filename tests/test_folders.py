@@ -152,4 +152,9 @@ def test_results_of_variants_outside_the_study_are_kept_out_of_its_folders(kind,
         pass
     assert [path.name for path in (tmp_path / kind).iterdir()] == ["after_shared"]
     assert folders.existing(other, kind) == elsewhere
+    (tmp_path / kind / "luong").mkdir()
+    (tmp_path / kind / "luong/params.json").write_text("damaged")
+    with folders.writing(params(), "controls"):
+        pass
+    assert [path.name for path in (tmp_path / kind).iterdir()] == ["after_shared"]
     assert (elsewhere / "a").read_text() == "a"

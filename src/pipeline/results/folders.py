@@ -80,9 +80,17 @@ def _move_removed_variants() -> None:
         for path in sorted((ROOT / kind).glob(f"*/{PARAMS}")):
             found = path.parent
             if found.name not in params().variants and not found.name.endswith(".part"):
-                target = _elsewhere(json.loads(path.read_text(encoding="utf-8"))) / kind / found.name
+                target = _elsewhere(_json(path.read_text(encoding="utf-8"))) / kind / found.name
                 target.parent.mkdir(parents=True, exist_ok=True)
                 shutil.rmtree(found) if target.exists() else found.replace(target)
+
+
+def _json(text: str) -> Any:
+    """Return what a text says in JSON, or the text if that is damaged."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
 
 
 def shown(path: Path) -> str:
@@ -154,7 +162,10 @@ def complete_exchange(target: Path) -> None:
     aside, old = _asides(target)
     if old.exists() and not target.exists():
         (aside if aside.exists() else old).replace(target)
-    shutil.rmtree(old, ignore_errors=True)
+    if old.exists():
+        shutil.rmtree(aside, ignore_errors=True)
+        old.replace(aside)  # a removal that is interrupted must leave nothing that could be taken for a result
+        shutil.rmtree(aside, ignore_errors=True)
 
 
 def _asides(target: Path) -> tuple[Path, Path]:
