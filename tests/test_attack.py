@@ -150,6 +150,8 @@ def ask(process, *attack):
 
 def test_no_value_ends_in_a_traceback_or_passes_without_sense(tmp_path):
     project, wrong, accepted = Project(tmp_path, SMALL), [], 0
+    for name in FOLDERS:  # Hydra takes a folder for a group of settings
+        (tmp_path / name).mkdir()
     with project.started("python", "-c", ASK, stdin=-1, stderr=None) as process:
         for name, value, words, text in attacks(project, ROUNDS or 500):
             code, said, got, seconds = ask(process, words, text)
@@ -166,7 +168,7 @@ def test_no_value_ends_in_a_traceback_or_passes_without_sense(tmp_path):
 
 # ---- kills ----
 
-FOLDERS = ("variants", "data", "models", "attention", "controls", "comparison")
+FOLDERS = ("definitions", "data", "models", "attention", "controls", "comparison")
 STAGES = (
     ["dataset"],
     *([stage, f"+variant={name}"] for stage in ("define", "train", "analyze") for name in ("after_shared", "none")),

@@ -9,7 +9,7 @@ from operator import getitem
 
 import numpy as np
 import pytest
-from conftest import SMALL, Project, error_of, one_sentence
+from conftest import RESULTS, SMALL, Project, error_of, one_sentence
 
 from pipeline.models.build import check_sums
 from pipeline.settings.project import names_in
@@ -80,6 +80,9 @@ MISTAKES = {
     "train.epochs.x=1": "train.epochs.x is not a parameter: it is not in params.yaml.",
     "seeds=[": "seeds=[ cannot be read as name=value",
     "seeds={a:1}": f"seeds: Cannot merge DictConfig with ListConfig; it must be {EACH} {SEED}.",
+    "+controls=x": "controls is x: it must be a section with seeds, null_key_samples, probe_samples.",
+    "controls=x": "controls cannot be set at once: it is a section with seeds, null_key_samples, probe_samples.",
+    "models=1": "models is not a parameter: there are variants, seeds,",
     "task=[1,2]": f"task is [1,2]: it must be one of {TASKS}.",
     "+variant=[true]": f"variant is [true]: it must be one of {VARIANTS}.",
     "seeds.x=3": "seeds.x=3: invalid literal for int()",
@@ -145,6 +148,8 @@ print(json.dumps({words: ask(words) for words in json.loads(sys.argv[1])}))
 def answers(tmp_path_factory):
     """Words -> exit code, what was said on standard error, and the configurations with which the stage was called."""
     project = Project(tmp_path_factory.mktemp("answers"), SMALL)
+    for name in (*RESULTS, "definitions"):  # Hydra takes a folder for a group of settings
+        (project.root / name).mkdir()
     words = json.dumps([*MISTAKES, *ACCEPTED])
     return json.loads(project.run("python", "-c", ASK, words).stdout)
 

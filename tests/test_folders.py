@@ -137,7 +137,7 @@ def test_a_table_without_its_end_is_refused(tmp_path):
                 read_csv(tmp_path / "a.csv")
 
 
-@pytest.mark.parametrize("kind", ["variants", "models", "attention"])
+@pytest.mark.parametrize("kind", ["definitions", "models", "attention"])
 def test_results_of_variants_outside_the_study_are_kept_out_of_its_folders(kind, tmp_path, monkeypatch):
     monkeypatch.setattr(folders, "ROOT", tmp_path)
     other, own = (dataclasses.replace(params(), variant=load_variant(name)) for name in ("none", "after_shared"))

@@ -8,7 +8,7 @@ from pipeline.settings.schema import Config
 def stage(config: Config) -> None:
     """Write params.json, which is all that there is to a definition."""
     config.chosen_variant()
-    with folders.writing(config, "variants"):
+    with folders.writing(config, "definitions"):
         pass
 
 

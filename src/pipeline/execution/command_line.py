@@ -117,6 +117,12 @@ def _unusable(words: list[str], error: Exception) -> str:
     return f"{' '.join(words)}: {error}."
 
 
+def _no_file(name: str, value: str) -> str:
+    """Return the sentence for a value that Hydra took for a file, in a folder that has the name of a parameter."""
+    words = f"one of {', '.join(names_in(name))}" if names_in(name) else allowed(name)
+    return f"{name} is {value}: it must be {words}." if words else unknown(name)
+
+
 def _checked(values: DictConfig, own: HydraConf) -> Config:
     settings: Any = OmegaConf.to_object(values)
     for group, inherited in (("task", study.task_name()), ("variant", None)):
@@ -159,10 +165,14 @@ def explain(error: BaseException) -> str:
     elif isinstance(error, MissingConfigException) and error.options:
         group, _, name = str(error.missing_cfg_file).rpartition("/")
         text = refused(group, name, f"one of {', '.join(error.options)}")
+    elif isinstance(error, MissingConfigException) and error.missing_cfg_file:
+        text = _no_file(*str(error.missing_cfg_file).rsplit("/", 1)) if "/" in str(error.missing_cfg_file) else text
+    elif "Config group override must be" in text:
+        text = _no_file(*text.partition(": Config")[0].lstrip("+").split("=", 1))
     elif "No match in the defaults list" in text:
-        group = text.split("'")[1]
-        reason = text.splitlines()[0].rstrip(".")
-        text = f"{reason}. Write +{group}=NAME, where NAME is one of: {', '.join(names_in(group))}."
+        group, reason = text.split("'")[1], text.splitlines()[0].rstrip(".")
+        advice = f"Write +{group}=NAME, where NAME is one of: {', '.join(names_in(group))}."
+        text = f"{reason}. {advice}" if names_in(group) else f"{group} cannot be set at once: it is {allowed(group)}."
     elif "Unsupported item value in defaults" in text:
         text = "conf/config.yaml: a name in its list of defaults is no text: write off, on, yes and no in quotes."
     elif isinstance(error, OverrideParseException):

@@ -24,7 +24,7 @@ from pipeline.settings.study import digest, load_variant, params, plain
 # The sections of the configuration that each kind of result depends on.
 TRAINING = ("task", "data", "model", "train", "seeds", "variant")
 SECTIONS = {
-    "variants": ("variant",),
+    "definitions": ("variant",),
     "data/train": ("task", "data"),
     "data/validation": ("task", "data"),
     "data/probe": ("task", "data", "probe"),
@@ -34,7 +34,7 @@ SECTIONS = {
     "comparison": ("task", "data", "model", "train", "seeds", "variants", "probe", "explain", "controls", "compare"),
 }
 STAGES = {  # else the kind itself
-    "variants": "define",
+    "definitions": "define",
     "data": "dataset",
     "models": "train",
     "attention": "analyze",
