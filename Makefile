@@ -21,7 +21,7 @@ help:  ## list all targets
 
 repro: .venv/ready  ## run the study: every stage that a change to params.yaml, conf/ or the code affects
 	@git rev-parse --git-dir > /dev/null 2>&1 || \
-		{ echo 'error: DVC needs a git repository here: install git and run `git init`. The stages by hand need neither.'; exit 1; }
+		{ echo 'error: DVC needs a git repository here: install git and run `git init`. The stages by hand need neither.' >&2; exit 1; }
 	dvc repro
 
 test: .venv/ready  ## run the tests, except those that need real servers
