@@ -7,7 +7,7 @@ export DO_NOT_TRACK := true
 export MLFLOW_DISABLE_TELEMETRY := true
 
 .DEFAULT_GOAL := help
-.PHONY: help repro verify test test-services lint bench ui lock clean
+.PHONY: help repro verify test test-services attack lint bench ui lock clean
 
 help:  ## list all targets
 	@sed -n 's/^\([a-z-]*\): .*##/  make \1\t/p' Makefile
@@ -20,6 +20,8 @@ help:  ## list all targets
 	@touch $@
 
 repro: .venv/ready  ## run the study: every stage that a change to params.yaml, conf/ or the code affects
+	@git rev-parse --git-dir > /dev/null 2>&1 || \
+		{ echo 'error: DVC needs a git repository here: install git and run `git init`. The stages by hand need neither.' >&2; exit 1; }
 	dvc repro
 	@python -m pipeline.verify | sed -n 1p  # how far the results agree with those committed; never a reason to fail
 
@@ -34,6 +36,9 @@ test-services: .venv/ready  ## run the tests on real servers and emulated proces
 		(apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qqy postgresql chromium qemu-user)
 	python -m pip install --quiet --require-hashes --no-deps -r requirements-services.lock
 	python -m pytest -m service
+
+attack: .venv/ready  ## set parameters to random values, and kill stages at random moments (ROUNDS=500 of each)
+	ROUNDS=$(or $(ROUNDS),500) python -m pytest -m service --numprocesses=0 tests/test_attack.py
 
 lint: .venv/ready  ## check style, types, and which parts of the code import which
 	ruff check .

@@ -117,3 +117,12 @@ def test_repeated_samples_change_no_measure(mask, seed, times):
     more = measures.summarize(np.tile(attention, (times, 1)), np.tile(mask, (times, 1)), np.tile(y, times))
     for name, value in once.items():
         np.testing.assert_allclose(more[name], value, atol=1e-12, err_msg=name)
+
+
+def test_a_sample_without_a_key_is_left_out_of_the_means():
+    attention = np.vstack([ATTENTION, [[0.7, 0.1, 0.1, 0.1]]])
+    mask, classes = np.vstack([MASK, np.zeros((1, 4), bool)]), np.array([1, 0, 1])
+    found, without = measures.summarize(attention, mask, classes), measures.summarize(ATTENTION, MASK, classes[:2])
+    for name in ("key_mass", "key_mass_y1", "key_lift", "hit_rate", "average_precision", "late_mass"):
+        assert found[name] == without[name]
+    assert np.isnan(measures.summarize(attention, mask & False, classes)["key_mass"])

@@ -1,6 +1,7 @@
 """Verdicts, effects, tables and report, on cases computed by hand."""
 
 import base64
+import dataclasses
 import io
 import re
 
@@ -11,7 +12,7 @@ from pandas import DataFrame, concat
 from pandas.testing import assert_frame_equal
 
 from pipeline.measures import attention_measures
-from pipeline.report import effects, html_page, markdown_tables, render, tables, terminal
+from pipeline.report import comparison, effects, figures, html_page, markdown_tables, render, tables, terminal
 from pipeline.report.tables import Tables, VariantResult
 from pipeline.report.verdicts import CORRECT, DIFFUSE, LATE, NOT_LEARNED, SILENT, UNJUDGED, VERDICTS, verdict
 from pipeline.results.stage_files import (
@@ -193,7 +194,7 @@ def test_when_the_key_is_found(vectors, masses, found):
 def test_a_task_never_learned_has_no_time_at_which_it_was():
     table = tables.learning([result([AT_KEY], [0.7], [(1, 0.7, 0.5)])], LIMITS)
     assert np.isnan(table["learned_at"][0])
-    assert "never, in 1 seeds" in markdown_tables.learning_table(table)
+    assert "never, in 1 seed |" in markdown_tables.learning_table(table)
     more = concat([table, table.assign(seed=4, learned_at=8.0, found_at=6.0)])
     assert "| after_shared | 8 (8 to 8), in 1 of 2 seeds | 3 (0 to 6) |" in markdown_tables.learning_table(more)
 
@@ -221,7 +222,11 @@ def rendered(uniform=(1.0, 0.99), null=(0.5, 0.51), coding="zero_one"):
         DataFrame([explained | {"explanation": name} for name in ("attention", UNTRAINED, "occlusion")]),
         tables.learning([result([AT_KEY], [0.7])], LIMITS),
     )
-    study = Study(
+    return render.render(study(coding), all_tables, result([AT_KEY], [0.7]))
+
+
+def study(coding="zero_one"):
+    return Study(
         variants=["after_shared"],
         seeds=[0, 1],
         data=Data(100, 0.1, 4, 2, 2, coding, 0),
@@ -233,7 +238,28 @@ def rendered(uniform=(1.0, 0.99), null=(0.5, 0.51), coding="zero_one"):
         compare=COMPARE,
         task=render.TASK | {"name": "planted_key"},
     )
-    return render.render(study, all_tables, result([AT_KEY], [0.7]))
+
+
+@pytest.mark.filterwarnings("ignore:Degrees of freedom")
+def test_a_study_of_one_seed_is_reported_without_effects_and_deviations(capsys):
+    kinds = [Variant(placement, sharing, name=f"{placement}_{sharing}") for placement, sharing in CELLS]
+    results = [result([EARLY, AT_KEY], [0.1, 0.7])._replace(variant=kind) for kind in kinds]
+    config = dataclasses.replace(study(), variants=[kind.name for kind in kinds], seeds=[3])
+    computed = comparison.tabulate(config, results, control(UNIFORM, [1.0]) + control(NULL_KEY, [0.5]))
+    text = render.render(config, computed, results[0])
+    assert "| after_shared | 0.700 | 0.500 | step 2 |" in text
+    assert "that takes variants of all four combinations and at least two seeds." in text
+    assert "1 seed for each variant" in text
+    assert "1 of 1 seed learns the task" in text
+    assert not re.search(r"\bnan\b|\b1 (seeds|runs)\b", text)
+    terminal.show_attention({"a": results[0].attended})
+    assert "over 1 seed)" in capsys.readouterr().out
+    for figure in (
+        figures.attention({r.variant.name: r.attended for r in results[:3]}),
+        figures.explanations(computed.explanations[computed.explanations["variant"] != "after_shared"], 0.25),
+    ):
+        figure.canvas.draw()
+        assert [ax.axison for ax in figure.axes[:4]] == [True, True, True, False]  # no empty fourth panel
 
 
 def test_the_report_says_where_attention_was_not_needed():

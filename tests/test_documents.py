@@ -1,6 +1,9 @@
 """The documents agree with what is there: numbers, links, commands and names."""
 
+import os
 import re
+import shutil
+import subprocess
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -10,6 +13,7 @@ import yaml
 from pipeline.report import markdown_tables, published, render, tables, terminal
 from pipeline.results.file_formats import read_rows
 from pipeline.settings.schema import Compare
+from pipeline.tracking import provenance
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = ["README.md", "CONTRIBUTING.md", *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md")))]
@@ -151,3 +155,18 @@ def test_what_others_run_is_the_makefile():
     assert [step["run"] for step in job["steps"] if "run" in step] == ["bash .ci/run"]
     (hooks,) = (repo["hooks"] for repo in yaml.safe_load(read(".pre-commit-config.yaml"))["repos"])
     assert [hook["entry"] for hook in hooks] == ["make lint"]
+
+
+def test_without_git_a_sentence_names_the_way_out_and_stages_know_no_commit(tmp_path, monkeypatch):
+    for name in ("Makefile", "requirements.lock", "pyproject.toml"):
+        shutil.copy(ROOT / name, tmp_path / name)
+    (tmp_path / ".venv").mkdir()
+    (tmp_path / ".venv/ready").touch()
+    outside = os.environ | {"GIT_CEILING_DIRECTORIES": str(tmp_path.parent)}
+    made = subprocess.run(["make", "repro"], cwd=tmp_path, env=outside, capture_output=True, text=True, check=False)
+    assert made.returncode
+    assert "error: DVC needs a git repository here: install git and run `git init`." in made.stderr
+    monkeypatch.setenv("PATH", "")
+    provenance.git_commit.cache_clear()
+    assert provenance.git_commit() == "none"
+    provenance.git_commit.cache_clear()

@@ -4,6 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
+from conftest import one_sentence
 
 from pipeline.measures import read_model
 from pipeline.models import batches, build, compiled_training, fit, functions, held_out_score
@@ -156,6 +157,26 @@ def test_the_curve_and_snapshots_cover_training(split):
         np.testing.assert_array_equal(result.snapshots.at(0)[path], array)
         np.testing.assert_array_equal(result.snapshots.at(-1)[path], result.weights[path])
         assert (kept[path][1] != kept[path][0]).any()
+
+
+def regression(split, scale=1.0, **values):
+    """Return a study of numbers to predict, which replace the labels of a split."""
+    np.save(split.folder / "y.npy", split.rows("x")[:, 2, 0] * np.float32(scale))
+    config = study()
+    return dataclasses.replace(config, task=load_task("find_max"), train=dataclasses.replace(config.train, **values))
+
+
+def test_the_score_of_a_regression_needs_no_more_than_one_sample_a_batch(split):
+    result = train(split, regression(split, epochs=1, batch_size=1), 0)
+    variance = split.rows("y").var(dtype=np.float64)
+    scores = [score for _, _, score in result.curve]
+    assert scores == pytest.approx([1 - loss / variance for _, loss, _ in result.curve], abs=1e-5)
+    assert max(scores) > 0.5
+
+
+def test_training_that_diverges_is_refused(split):
+    with one_sentence("train.learning_rate is 0.02: it must be smaller, since training diverged: the loss of after_un"):
+        train(split, regression(split, scale=1.5e19), 0)
 
 
 def test_a_process_compiles_a_variant_once_for_all_seeds(split, monkeypatch):

@@ -11,10 +11,13 @@ import numpy as np
 import pytest
 from conftest import kept
 
+from pipeline.results import splits
+
 pytestmark = pytest.mark.slow
 VARIANTS = ["before_shared", "before_unshared", "after_shared", "after_unshared"]
 AFTER = "after_unshared"
 TRAINS = [f"train@{name}" for name in VARIANTS]
+DEFINITIONS = [f"define@{name}" for name in VARIANTS]
 ANALYSES = [f"analyze@{name}" for name in VARIANTS]
 
 
@@ -89,7 +92,7 @@ def test_a_comment_reruns_nothing(restored):
     assert restored.repro() == []
 
 
-ALL = ["dataset", *TRAINS, *ANALYSES, "controls", "compare"]
+ALL = ["dataset", *DEFINITIONS, *TRAINS, *ANALYSES, "controls", "compare"]
 ROOMS = {
     "settings": ALL,
     "results": ALL,
@@ -196,12 +199,41 @@ def test_by_hand_other_values_give_the_same_and_leave_the_study_alone(project):
     out = project.stage("analyze", *words).stdout
     assert re.search(r"after_unshared +[▁▂▃▄▅▆▇█]{6}  key mass 0\.\d{3} \(0\.\d{3} to 0\.\d{3} over 2 seeds\)\n", out)
     error = project.stage("compare", "seeds=[3,7]", code=1).stderr
-    assert f"run `python -m pipeline.train +variant={VARIANTS[0]} seeds=[3,7]`." in error
+    assert f"run `python -m pipeline.train +variant={VARIANTS[0]} 'seeds=[3,7]'`." in error
     folder = folder_of(project.stage("controls", f"variants=[{AFTER}]").stdout)
     found = project.rows(folder / "controls.csv")
     same = [row for row in project.rows("controls/controls.csv") if row["variant"] == AFTER]
     assert [row for row in found if row["control"] != "frozen uniform"] == same  # which is that of another variant
     assert project.results() == before
+
+
+def test_a_variant_outside_the_study_leaves_the_study_clean(project):
+    before = project.results()
+    project.stage("define", "+variant=none")
+    assert project.results() == before
+    assert project.run("dvc", "status").stdout.strip() == "Data and pipelines are up to date."
+
+
+@pytest.mark.service  # takes a minute
+def test_an_edited_a_removed_and_an_added_variant(fresh):
+    def status():
+        return json.loads(fresh.run("dvc", "status", "--json").stdout)
+
+    fresh.change({"variants": ["after_shared", "none"], "seeds": [0], "controls": {"seeds": [0]}})
+    fresh.run("git", "init", "-q")
+    fresh.repro()
+    fresh.replace("conf/variant/none.yaml", "placement: before", "placement: after")
+    assert set(status()) == {"define@none", "train@none", "analyze@none"}
+    assert fresh.repro() == ["define@none", "train@none", "analyze@none", "controls", "compare"]
+    fresh.change({"variants": ["after_shared"]})
+    assert fresh.repro() == ["controls", "compare"]
+    assert status() == {}
+    assert {path.parent.name for path in fresh.root.glob("*/*/params.json")} == {"after_shared", *splits.SPLITS}
+    fresh.stage("train", "+variant=none", "tracking=off")
+    fresh.stage("train", "+variant=luong", "tracking=off")
+    assert status() == {}
+    fresh.change({"variants": ["after_shared", "none"]})
+    assert fresh.repro() == ["compare"]  # the rest comes from DVC's cache
 
 
 @pytest.mark.parametrize("name", ["history.csv", "metrics.csv", "weights/seed-7.npz"])

@@ -1,15 +1,19 @@
 """An interrupted stage resumes, unless something has changed that its results depend on."""
 
 import dataclasses
+import json
 import os
 import shutil
 import signal
+import time
 
+import numpy as np
 import pytest
 from conftest import one_sentence, wait_for
 
 from pipeline.execution import fingerprint, machine, resume, worker_pool
 from pipeline.results import folders
+from pipeline.results.file_formats import read_arrays, write_arrays
 from pipeline.results.splits import Split
 from pipeline.settings.project import ROOT, UserError
 from pipeline.settings.study import params
@@ -104,6 +108,49 @@ def test_the_fingerprint_covers_settings_data_code_and_environment(tmp_path, mon
     assert {name for name, value in found().items() if value != before[name]} == {"code"}
     monkeypatch.undo()
     fingerprint.environment.cache_clear()
+
+
+def test_an_emptied_result_is_computed_again(root):
+    """What a power loss leaves of a file that was not written to the disk."""
+    arrays = resume.Files(
+        lambda folder, result: write_arrays(folder / "a.npz", {"a": np.array(result)}),
+        lambda folder: str(read_arrays(folder / "a.npz")["a"]),
+    )
+    work = Work()
+    for damage in (None, b"", b"PK"):
+        with resume.folder_of({}) as folder:
+            if damage is not None:
+                (folder / "a").mkdir()
+                (folder / "a/a.npz").write_bytes(damage)
+            assert resume.each(folder, arrays, work, {"a": ("a",)}, POOL) == {"a": "A"}
+    assert work.words == ["a", "a", "a"]
+
+
+@pytest.mark.parametrize(
+    ("made_by", "is_kept"),
+    [
+        ({}, True),  # by this code and these packages
+        ({"code": "of last week"}, False),
+        ({"code": "of last week", "pid": os.getppid()}, True),  # by a stage that still runs
+        ({"days": 31}, False),
+        (None, False),
+    ],
+)
+def test_what_nobody_can_resume_is_removed(root, made_by, is_kept):
+    now = fingerprint.environment() | {"settings, or your own code": "now"}
+    with one_sentence("interrupted"):
+        run(now | {"settings, or your own code": "others"}, Work(2))
+    (folder,) = root.glob("outputs/unfinished/*")
+    path = folder / resume.MADE_BY
+    if made_by is None:
+        path.write_text("")
+    else:
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"pid": 2**22 + 1} | made_by))
+        if days := made_by.get("days"):
+            path.write_text(path.read_text().replace(f', "days": {days}', ""))
+            os.utime(path, (0, time.time() - days * 24 * 3600))
+    run(now, Work())
+    assert folder.exists() == is_kept
 
 
 @pytest.mark.slow

@@ -1,11 +1,14 @@
 """The planted key and the null key, and how samples are written to splits."""
 
+import dataclasses
+
 import numpy as np
 import pytest
+from conftest import one_sentence
 
-from pipeline.results import splits
+from pipeline.results import folders, splits
 from pipeline.settings.schema import Data
-from pipeline.settings.study import load_task
+from pipeline.settings.study import load_task, params
 from pipeline.tasks import generators, lookup
 
 MANY = Data(20_000, 0.1, 8, 2, 5, "zero_one", 0)
@@ -68,6 +71,27 @@ def test_the_size_of_chunks_does_not_change_the_data(tmp_path, monkeypatch):
     assert len(split.sha256) == 64
     splits.write(tmp_path / "small", range(1000), data, np.random.SeedSequence(8), PLANTED)
     assert other.sha256 != split.sha256
+
+
+DAMAGES = {
+    "an emptied hash": ("sha256.txt", lambda path: path.write_text("")),
+    "the hash of other data": ("sha256.txt", lambda path: path.write_text("0" * 64 + "\n")),
+    "no hash": ("sha256.txt", lambda path: path.unlink()),
+    "another label": ("y.npy", lambda path: np.save(path, 1 - np.load(path))),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_data_other_than_their_hash_are_refused(damage, tmp_path, monkeypatch):
+    for module in (folders, splits):
+        monkeypatch.setattr(module, "ROOT", tmp_path)
+    study = dataclasses.replace(params(), data=Data(100, 0.1, 4, 2, 2, "zero_one", 0))
+    splits.write_all(study, PLANTED)
+    assert splits.load(study, "train").samples == 90
+    name, harm = DAMAGES[damage]
+    harm(folders.folder(study, "data/train") / name)
+    with one_sentence("data/train is damaged: run `python -m pipeline.dataset"):
+        splits.load(study, "train")
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 import signal
 
+import numpy as np
 import pytest
 from conftest import error_of
 from hydra import compose, initialize_config_dir
@@ -87,6 +88,12 @@ def test_the_setting_with_the_most_numbers_is_the_x_axis():
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["a, x", "a, y", "b, x", "b, y"]
     (line,) = (line for line in figure.axes[0].lines if line.get_label() == "b, x")
     assert (line.get_xdata().tolist(), line.get_ydata().tolist()) == ([0, 5, 19], [0.5, 0.5, 0.5])
+
+
+def test_without_a_mask_no_share_of_correct_seeds_is_drawn():
+    rows = [row(**{"task.path": "a", "correct": 0, "unjudged": 2}), row(**{"task.path": "b"})]
+    figure = sweep_figures.measures(DataFrame(rows), ["task.path"])
+    assert figure.axes[0].lines[0].get_ydata().tolist() == pytest.approx([np.nan, 0.5], nan_ok=True)
 
 
 def test_names_are_drawn_side_by_side():

@@ -9,7 +9,7 @@ from conftest import one_sentence, user_samples
 from pipeline.settings.project import names_in
 from pipeline.settings.schema import Data
 from pipeline.settings.study import load_task
-from pipeline.tasks import lookup
+from pipeline.tasks import generators, lookup
 
 DATA = Data(4000, 0.1, 20, 2, 10, "zero_one", 0)
 SAMPLES = 4000
@@ -164,20 +164,42 @@ def test_the_labels_of_find_max_are_uniform():
     assert np.abs(deciles - SAMPLES / 10).max() < 5 * np.sqrt(SAMPLES * 0.1 * 0.9)
 
 
+def fails(background, labels, samples, data):
+    raise IndexError("out of\nrange")
+
+
+def unknown(background, labels, samples, data):
+    x, y, mask = generators.find_max(background, labels, samples, data)
+    return x * np.float32("nan"), y, mask
+
+
+def alike(background, labels, samples, data):
+    x, y, mask = generators.find_max(background, labels, samples, data)
+    return x, np.full_like(y, 3), mask
+
+
 @pytest.mark.parametrize(
     ("name", "options", "data", "sentence"),
     [
-        ("planted_key", {"noise": -1}, {}, "task.noise is -1: it must be a number of at least 0."),
+        ("planted_key", {"noise": -1}, {}, "task.noise is -1: it must be a finite number of at least 0"),
         ("planted_key", {"feature": 2}, {}, "task.feature is 2: it must be null, for all features, or 0 to 1."),
         ("xor_keys", {"key_steps": [1, 2, 3]}, {}, "it must be 2 different steps of 0 to 19."),
         ("redundant_keys", {"key_steps": [1, 1]}, {}, "it must be 2 or more different steps of 0 to 19."),
         ("redundant_keys", {"key_steps": [1, 20]}, {}, "it must be 2 or more different steps of 0 to 19."),
-        ("redundant_keys", {"key_steps": 3}, {}, "task redundant_keys cannot draw samples"),
-        ("moving_key", {"marker": "x"}, {}, "task moving_key cannot draw samples"),
-        ("moving_key", {"marker": float("inf")}, {}, "x or y holds NaN or infinite values"),
+        ("redundant_keys", {"key_steps": 3}, {}, "task.key_steps is 3: it must be a list of values, each a whole"),
+        ("moving_key", {"marker": "x"}, {}, "task.marker is x: it must be a finite number of"),
+        ("moving_key", {"marker": float("inf")}, {}, "task.marker is inf: it must be a finite number"),
         ("add_two_after_delimiter", {}, {"time_steps": 3}, "data.time_steps is 3: it must be at least 4"),
         ("dense_key", {}, {}, "data.input_dim is 2: it must be 1"),
         ("find_max", {"kind": "classification"}, {}, "in a classification it must be 0 or 1."),
+        (
+            "find_max",
+            {"_target_": f"{__name__}.fails"},
+            {},
+            "find_max cannot draw samples (out of range).",
+        ),
+        ("find_max", {"_target_": f"{__name__}.unknown"}, {}, "x or y holds NaN or infinite values"),
+        ("find_max", {"_target_": f"{__name__}.alike"}, {}, "y is 3 in 32 samples: there is nothing to learn."),
         (
             "find_max",
             {"_target_": "pipeline.tasks.find_min"},

@@ -6,6 +6,13 @@ A value that is already set in the environment is left alone.
 """
 
 import os
+import signal
+import sys
+
+if sys.argv[:1] == ["-m"] and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    # Python is about to run a stage: Ctrl-C ends its imports without a traceback (`execution/signals.py` goes on).
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 import platform
 
 _ENVIRONMENT = {

@@ -96,7 +96,8 @@ def gather(configs: list[Config], points: list[Point]) -> None:
         machines = made_on.of_folder(models), made_on.of_folder(folders.folder(config, "attention"))
         sync.ensure(config.tracking, values, result.trained, result.attended, machines)
     folder = sweep_tables.folder_of(points, configs[0].results)
-    sweep_tables.write(folder, points, results)
+    with folders.added_to(folder) as aside:
+        sweep_tables.write(aside, points, results)
     made_on.note(machine.description(), folder)
     sync.ensure_folder(settings, "sweep", folder)
     terminal.show_summary(folder, list(points[0].swept) or ["variant"])

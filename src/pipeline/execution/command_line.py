@@ -5,7 +5,7 @@ Only this module knows Hydra.
 
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -19,6 +19,7 @@ from yaml import YAMLError
 
 from pipeline.execution import config_guard, signals
 from pipeline.settings import study
+from pipeline.settings.machine_limits import check_size
 from pipeline.settings.project import ROOT, UserError, names_in
 from pipeline.settings.schema import Config
 from pipeline.settings.validation import allowed, check, missing, refused, unknown, validated
@@ -26,6 +27,7 @@ from pipeline.tasks import lookup
 
 OmegaConf.register_new_resolver("task_of_params", study.task_name)  # for the list of defaults in conf/config.yaml
 USER_ERRORS = (UserError, HydraException, OmegaConfBaseException, YAMLError, OSError)
+ELSEWHERE = ("--config-", "-cd", "-cn", "-cp")  # Hydra's words for another folder or file than conf/config.yaml
 TRACEBACKS = os.environ.get("HYDRA_FULL_ERROR") == "1"
 
 
@@ -62,8 +64,10 @@ def combinations(check_stage: Callable[[Config], object]) -> list[tuple[Config, 
 @contextmanager
 def errors_reported() -> Iterator[None]:
     """End the program with one sentence after a user error or Ctrl-C."""
+    signals.listen()
     try:
         yield
+        signals.end()
     except SystemExit:
         raise
     except BaseException as error:
@@ -85,8 +89,10 @@ def _say(sentence: str) -> None:
 def _composed() -> list[tuple[Config, dict[str, str]]]:
     """Return the configuration of each job, and name -> value as written of what the command line sets."""
     jobs: list[tuple[DictConfig, HydraConf]] = []  # values, and Hydra's own
-    signals.listen()
     config_guard.check_files()
+    for word in sys.argv[1:]:
+        if word.startswith(ELSEWHERE):
+            raise UserError(f"{word} cannot be used: put the files in conf/, where every stage and DVC find them.")
     os.environ["PROJECT_ROOT"] = str(ROOT)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # so that Hydra raises errors instead of printing them
     run = hydra.main(version_base="1.3", config_path=str(ROOT / "conf"), config_name="config")
@@ -94,16 +100,16 @@ def _composed() -> list[tuple[Config, dict[str, str]]]:
         run(lambda values: jobs.append((values, HydraConfig.get())))()
     except USER_ERRORS:
         raise
-    except ValueError as error:  # raised by Hydra for some words that it cannot use
+    except Exception as error:  # Hydra raises many kinds for words that it cannot use
         raise UserError(_unusable(sys.argv[1:], error)) from error
     composed = []
     for values, own in jobs:
         words = (word.lstrip("+").partition("=") for word in own.overrides.task)
-        composed.append((_checked(values, own.runtime.choices), {name: value for name, _, value in words}))
+        composed.append((_checked(values, own), {name: value for name, _, value in words}))
     return composed
 
 
-def _unusable(words: list[str], error: ValueError) -> str:
+def _unusable(words: list[str], error: Exception) -> str:
     for group, _, names in (word.lstrip("+").partition("=") for word in words):
         options = names_in(group) if group else []
         if options and not set(names.split(",")) <= set(options):
@@ -111,16 +117,39 @@ def _unusable(words: list[str], error: ValueError) -> str:
     return f"{' '.join(words)}: {error}."
 
 
-def _checked(values: DictConfig, choices: Mapping[str, Any]) -> Config:
+def _no_file(name: str, value: str) -> str:
+    """Return the sentence for a value that Hydra took for a file, in a folder that has the name of a parameter."""
+    words = f"one of {', '.join(names_in(name))}" if names_in(name) else allowed(name)
+    return f"{name} is {value}: it must be {words}." if words else unknown(name)
+
+
+def _checked(values: DictConfig, own: HydraConf) -> Config:
     settings: Any = OmegaConf.to_object(values)
-    for group in ("task", "variant"):
+    for group, inherited in (("task", study.task_name()), ("variant", None)):
         if isinstance(settings.get(group), dict):
-            settings[group]["name"] = choices.get(group)
+            chosen = own.runtime.choices.get(group)
+            _check_name(group, chosen, inherited, settings[group].get("name"), own.overrides.task)
+            settings[group]["name"] = chosen
     config = validated(Config, settings)
     check(config, [*filter(None, [config.variant]), *map(study.load_variant, config.variants)])
+    check_size(config)
     needed = max(config.data.samples + config.probe.samples, config.controls.null_key_samples)
     lookup.check_task(config.task, config.data, needed)
     return config
+
+
+def _check_name(group: str, chosen: Any, inherited: str | None, name: Any, words: list[str]) -> None:
+    """Raise a `UserError` if no file was chosen, or for a name that would only rename the file that was.
+
+    `inherited` is what the name may be if nobody sets it: that in params.yaml.
+    """
+    if not isinstance(chosen, str):
+        raise UserError(refused(group, chosen, f"one of {', '.join(names_in(group))}"))
+    is_set = any(word.lstrip("+").startswith(f"{group}.name=") for word in words)
+    if name != chosen and (is_set or name != inherited):
+        known = name if name in names_in(group) else "NAME"
+        words_to_write = f"{'+' if group == 'variant' else ''}{group}={known}"
+        raise UserError(refused(f"{group}.name", name, f"{chosen}, that of the chosen file; write {words_to_write}"))
 
 
 def explain(error: BaseException) -> str:
@@ -136,10 +165,16 @@ def explain(error: BaseException) -> str:
     elif isinstance(error, MissingConfigException) and error.options:
         group, _, name = str(error.missing_cfg_file).rpartition("/")
         text = refused(group, name, f"one of {', '.join(error.options)}")
+    elif isinstance(error, MissingConfigException) and error.missing_cfg_file:
+        text = _no_file(*str(error.missing_cfg_file).rsplit("/", 1)) if "/" in str(error.missing_cfg_file) else text
+    elif "Config group override must be" in text:
+        text = _no_file(*text.partition(": Config")[0].lstrip("+").split("=", 1))
     elif "No match in the defaults list" in text:
-        group = text.split("'")[1]
-        reason = text.splitlines()[0].rstrip(".")
-        text = f"{reason}. Write +{group}=NAME, where NAME is one of: {', '.join(names_in(group))}."
+        group, reason = text.split("'")[1], text.splitlines()[0].rstrip(".")
+        advice = f"Write +{group}=NAME, where NAME is one of: {', '.join(names_in(group))}."
+        text = f"{reason}. {advice}" if names_in(group) else f"{group} cannot be set at once: it is {allowed(group)}."
+    elif "Unsupported item value in defaults" in text:
+        text = "conf/config.yaml: a name in its list of defaults is no text: write off, on, yes and no in quotes."
     elif isinstance(error, OverrideParseException):
         advice = "a value with special characters needs quotes, such as \"name='value'\""
         text = f"{error.override} cannot be read as name=value: {text.splitlines()[0].rstrip('.')}; {advice}."

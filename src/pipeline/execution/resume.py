@@ -1,18 +1,26 @@
 """Finished parts of a stage, kept until all of it is finished, so that an interrupted stage resumes."""
 
 import json
+import os
 import shutil
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
 
+import psutil
+
+from pipeline.execution import fingerprint as fingerprints
 from pipeline.execution import machine, worker_pool
 from pipeline.results import folders
 from pipeline.results.file_formats import write_text
 from pipeline.results.made_on import Machine
 from pipeline.settings.project import ROOT
 from pipeline.settings.study import digest
+
+KEPT = 30 * 24 * 3600  # seconds that finished parts wait for their stage to be started again
+MADE_BY = "made_by.json"  # code and packages that made the parts, and the process that is at work on them
 
 Key = TypeVar("Key", int, str)
 Result = TypeVar("Result")
@@ -31,11 +39,26 @@ def folder_of(fingerprint: Mapping[str, str]) -> Iterator[Path]:
     """Yield the folder for the finished parts of a stage; it is removed when the block succeeds.
 
     `fingerprint` is what the results depend on, from `fingerprint.of`: if any of it changes, so does the folder.
+    Folders of others are removed if no stage can resume from them any more.
     """
     folder = ROOT / folders.OUTPUTS / "unfinished" / digest(dict(fingerprint))
-    folder.mkdir(parents=True, exist_ok=True)
+    environment = {name: fingerprint.get(name) for name in fingerprints.environment()}
+    write_text(folder / MADE_BY, json.dumps(environment | {"pid": os.getpid()}) + "\n")
+    for other in folder.parent.iterdir():
+        if other != folder and not _can_resume(other, environment):
+            shutil.rmtree(other, ignore_errors=True)
     yield folder
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def _can_resume(folder: Path, environment: Mapping[str, str | None]) -> bool:
+    """Return whether a stage is at work on a folder, or the same code and packages could go on with it soon."""
+    try:
+        made_by = json.loads((folder / MADE_BY).read_text(encoding="utf-8"))
+        at_work, age = psutil.pid_exists(made_by.pop("pid")), time.time() - (folder / MADE_BY).stat().st_mtime
+    except (*folders.CORRUPT, TypeError, AttributeError):
+        return False
+    return at_work or (age < KEPT and made_by == environment)
 
 
 def each(
@@ -71,5 +94,5 @@ def _read(path: Path, files: Files[Result]) -> Result | None:
     """Return the result in a folder; None if there is none, or it is corrupt."""
     try:
         return files.read(path)
-    except folders.CORRUPT:
+    except folders.CORRUPT:  # what cannot be read is made again
         return None

@@ -1,9 +1,12 @@
 """Tasks spread over worker processes, on this machine's cores or on a cluster, with a progress bar."""
 
+import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
+from threading import Thread
 from typing import Any, NamedTuple, TypeVar
 
 from joblib.externals import loky
@@ -11,7 +14,7 @@ from joblib.externals.loky import process_executor
 from tqdm import tqdm
 
 from pipeline.execution import dask_cluster
-from pipeline.execution.signals import ignored_by_children
+from pipeline.execution.signals import completed_first, ignored_by_children
 from pipeline.execution.start_tensorflow import import_tensorflow
 from pipeline.settings.project import UserError
 
@@ -74,10 +77,10 @@ def _started(
         pool.prepare()
         yield ((key, work(*arguments)) for key, arguments in tasks.items())
     else:
-        executor = loky.get_reusable_executor(processes, timeout=IDLE, initializer=_start_worker, env=ONE_THREAD)
+        with ignored_by_children():  # this process receives Ctrl-C, and ends its workers
+            executor = loky.get_reusable_executor(processes, timeout=IDLE, initializer=_start_worker, env=ONE_THREAD)
+            executor.submit(int)  # starts them
         try:
-            with ignored_by_children():  # this process receives Ctrl-C, and ends its workers
-                executor.submit(int)  # starts them
             pool.prepare()
             futures = {executor.submit(work, *arguments): key for key, arguments in tasks.items()}
             yield ((futures[future], future.result()) for future in loky.as_completed(futures))
@@ -85,7 +88,8 @@ def _started(
             reason = "a worker process died, perhaps because memory ran out"
             raise UserError(f"{reason}: try again with workers=1.") from None
         except BaseException:
-            executor.shutdown(kill_workers=True)
+            with completed_first():  # a second Ctrl-C would leave workers behind, at work
+                executor.shutdown(kill_workers=True)
             raise
 
 
@@ -94,4 +98,12 @@ def _start_worker() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # where it is not inherited (Windows)
     # loky replaces a worker whose memory grows, which is no leak here: TensorFlow keeps what it compiled.
     process_executor._MAX_MEMORY_LEAK_SIZE = sys.maxsize
+    Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     import_tensorflow()
+
+
+def _end_with(parent: int) -> None:
+    """End this worker when its parent is gone: one that was killed could not end its workers."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)

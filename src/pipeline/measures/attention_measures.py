@@ -93,13 +93,13 @@ MEASURES = {measure.__name__: measure for measure in _ALL}
 
 
 def summarize(attention: Attention, mask: Mask, classes: NDArray[np.floating] | None) -> dict[str, float]:
-    """Return name of a measure -> mean over the samples of one seed, NaN where no sample has a value.
+    """Return name of a measure -> mean over the samples of one seed that have a value, NaN where none has.
 
     `key_mass` is also averaged for each label: `classes` (samples,) are labels 0 and 1, None for a regression.
     """
-    means = {name: _mean(measure(attention, mask)) for name, measure in MEASURES.items()}
+    means = {name: mean(measure(attention, mask)) for name, measure in MEASURES.items()}
     mass = key_mass(attention, mask)
-    return means | {f"key_mass_y{label}": _mean(mass[own]) for label, own in _by_label(classes)}
+    return means | {f"key_mass_y{label}": mean(mass[own]) for label, own in _by_label(classes)}
 
 
 def agreement(weights: Attention, attention: Attention, classes: NDArray[np.floating] | None) -> dict[str, float]:
@@ -109,7 +109,7 @@ def agreement(weights: Attention, attention: Attention, classes: NDArray[np.floa
     """
     tau = kendall_tau(weights, attention)
     chosen = {"kendall_tau": tau, **{f"kendall_tau_y{label}": tau[own] for label, own in _by_label(classes)}}
-    return {name: _mean(values[np.isfinite(values)]) for name, values in chosen.items()}
+    return {name: mean(values) for name, values in chosen.items()}
 
 
 def _by_label(classes: NDArray[np.floating] | None) -> list[tuple[int, Mask]]:
@@ -121,5 +121,7 @@ def _known(values: Values, mask: Mask) -> Values:
     return np.where(mask.any(axis=1), values, np.nan)
 
 
-def _mean(values: Values) -> float:
-    return float(values.mean()) if len(values) else float("nan")
+def mean(values: Values) -> float:
+    """Return the mean over the samples that have a value, which is NaN if none has."""
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if len(known) else float("nan")

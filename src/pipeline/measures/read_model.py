@@ -50,7 +50,7 @@ def analyze_seed(study: Study, probe: Split, seed: int, trained: TrainedSeed) ->
         for name, other in others.items()
     }
     vectors = np.stack([point.mean(axis=0, dtype=np.float64) for point in history])
-    masses = np.array([attention_measures.key_mass(point, mask).mean() for point in history])
+    masses = np.array([attention_measures.mean(attention_measures.key_mass(point, mask)) for point in history])
     explained = ExplainedSeed(scores, snapshots.batches, vectors, masses)
     return AnalyzedSeed(averaged, result._replace(measures=result.measures | shuffled), explained)
 

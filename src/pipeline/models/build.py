@@ -4,6 +4,7 @@ import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
+from textwrap import shorten
 from typing import NamedTuple
 
 import keras
@@ -174,7 +175,7 @@ def weigh(
 
 def check_sums(weights: NDArray[np.floating], name: str) -> None:
     """Raise a `UserError` unless attention weights (samples, steps, features) are in [0, 1] and sum to 1 over steps."""
-    sums = weights.sum(axis=1)
+    sums = weights.sum(axis=1, dtype=np.float64)  # in float32, thousands of steps would add up to the tolerance
     wrong = ~(np.abs(sums - 1) <= TOLERANCE)  # written so that NaN is wrong, too
     if wrong.any():
         sample, feature = np.argwhere(wrong)[0]
@@ -215,4 +216,4 @@ def _keras_draws(seed: int) -> Iterator[None]:
 def _line(error: Exception) -> str:
     """Return an error's message in one line, without what Keras puts around it."""
     message = str(error).rpartition("Error encountered:")[2].partition("Arguments received")[0]
-    return " ".join(message.split()).rstrip(".")[:300]
+    return shorten(message, 300, placeholder=" …").rstrip(".")

@@ -10,16 +10,15 @@ from numpy.typing import NDArray
 Steps = Callable[[NDArray[np.float32], NDArray[np.float32], int], tuple[float, float]]
 
 
-def training_steps(classifier: keras.Model, optimizer: keras.Optimizer, regression: bool = False) -> Steps:
+def training_steps(classifier: keras.Model, optimizer: keras.Optimizer, variance: float | None = None) -> Steps:
     """Return a function that trains a classifier on several batches, in one program compiled by XLA.
 
     It takes `x` (group, batch, steps, features), `y` (group, batch, 1) and the number of batches in them; the rest is
-    padding. It returns the sums over these batches of binary cross-entropy (nats) and accuracy, or for a regression of
-    mean squared error and coefficient of determination. Starting a program takes half as long as a training step, so
-    the whole group is one program.
+    padding. It returns the sums over these batches of binary cross-entropy (nats) and accuracy. For a regression,
+    `variance` is that of all labels, and the sums are of mean squared error and coefficient of determination. Starting
+    a program takes half as long as a training step, so the whole group is one program.
     """
-    loss_of = keras.losses.mean_squared_error if regression else keras.losses.binary_crossentropy
-    score_of = _determination if regression else _accuracy
+    loss_of = keras.losses.binary_crossentropy if variance is None else keras.losses.mean_squared_error
     variables, others = classifier.trainable_variables, classifier.non_trainable_variables
 
     def train_group(x: tf.Tensor, y: tf.Tensor, count: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -33,7 +32,8 @@ def training_steps(classifier: keras.Model, optimizer: keras.Optimizer, regressi
             optimizer.apply(tape.gradient(batch_loss, values), variables)
             for variable, state in zip(others, states, strict=True):
                 variable.assign(state)
-            return index + 1, loss + batch_loss, score + score_of(y[index], p)
+            reached = _accuracy(y[index], p) if variance is None else 1 - batch_loss / variance
+            return index + 1, loss + batch_loss, score + reached
 
         _, loss, score = tf.while_loop(lambda index, *_: index < count, step, (0, 0.0, 0.0))
         return loss, score
@@ -49,7 +49,3 @@ def training_steps(classifier: keras.Model, optimizer: keras.Optimizer, regressi
 
 def _accuracy(y: tf.Tensor, p: tf.Tensor) -> tf.Tensor:
     return tf.reduce_mean(tf.cast((p > 0.5) == (y > 0.5), tf.float32))
-
-
-def _determination(y: tf.Tensor, predicted: tf.Tensor) -> tf.Tensor:
-    return 1 - tf.reduce_mean(tf.square(predicted - y)) / tf.math.reduce_variance(y)

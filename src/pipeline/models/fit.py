@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import lru_cache
+from math import isfinite
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -12,7 +13,9 @@ from pipeline.models import held_out_score
 from pipeline.models.batches import batches_per_epoch, groups
 from pipeline.results.splits import Split
 from pipeline.results.stage_files import Point, Snapshots, TrainedSeed, Weights
+from pipeline.settings.project import UserError
 from pipeline.settings.schema import Model, Shape, Study, Train, Variant
+from pipeline.settings.validation import refused
 
 if TYPE_CHECKING:
     import keras
@@ -33,17 +36,22 @@ def train_seed(study: Study, seed: int, split: Split, held_out: Split, observe: 
         split: the samples to train on.
         held_out: the samples to score it on.
         observe: receives the new points of the training curve about ten times an epoch.
+
+    Raises:
+        UserError: if the loss becomes NaN or infinite.
     """
     from pipeline.models.build import build, get_weights, output_of
 
     initial, order = SeedSequence(seed).spawn(2)
     shape, variant, regression = study.data.shape, study.chosen_variant(), study.regression
-    compiled = _compiled(shape, study.model, study.train, variant, regression)
+    variance = float(split.rows("y").var(dtype=np.float64)) if regression else None
+    compiled = _compiled(shape, study.model, study.train, variant, variance)
     start = build(shape, study.model, variant, initial, output_of(regression))
     compiled.reset(start.classifier)
     curve, snapshots = _fit(compiled, split, study.train, default_rng(order), observe)
     score_of = held_out_score.regression if regression else held_out_score.classification
     loss, score = score_of(compiled.predict, held_out)
+    _check_finite(loss, variant.name, study.train)
     return TrainedSeed(get_weights(compiled.model.classifier), snapshots, curve, loss, score)
 
 
@@ -65,21 +73,27 @@ class _Compiled(NamedTuple):
 
 
 @lru_cache(maxsize=1)
-def _compiled(shape: Shape, model: Model, train: Train, variant: Variant, regression: bool) -> _Compiled:
+def _compiled(shape: Shape, model: Model, train: Train, variant: Variant, variance: float | None) -> _Compiled:
     import keras
 
     from pipeline.models.build import build, check_sums, output_of
     from pipeline.models.compiled_training import training_steps
     from pipeline.models.functions import in_batches
 
-    built = build(shape, model, variant, SeedSequence(0), output_of(regression))
+    built = build(shape, model, variant, SeedSequence(0), output_of(variance is not None))
     noise = default_rng(0).standard_normal((8, *shape), dtype=np.float32)
     check_sums(np.array(built.attention(noise)), variant.name)  # before minutes of training
     optimizer = keras.optimizers.Adam(train.learning_rate)
     optimizer.build(built.classifier.trainable_variables)
     state = [np.array(variable) for variable in optimizer.variables]
-    steps = training_steps(built.classifier, optimizer, regression)
+    steps = training_steps(built.classifier, optimizer, variance)
     return _Compiled(built, optimizer, state, steps, in_batches(built.classifier))
+
+
+def _check_finite(loss: float, variant: str, train: Train) -> None:
+    if not isfinite(loss):
+        words = f"smaller, since training diverged: the loss of {variant} is {loss}"
+        raise UserError(refused("train.learning_rate", train.learning_rate, words))
 
 
 def snapshot_points(batches: int, train: Train) -> NDArray[np.int64]:
@@ -106,6 +120,7 @@ def _fit(
         seen += count
         if seen % train.log_every and seen < batches:
             continue
+        _check_finite(sums[0], compiled.model.classifier.name, train)
         loss, score = sums / ((seen - 1) % train.log_every + 1)
         curve.append((seen, float(loss), float(score)))
         sums[:] = 0

@@ -50,7 +50,7 @@ def tabulate(study: Study, results: list[VariantResult], controls: list[ControlR
     return Tables(
         runs=runs,
         summary=tables.summary(results, runs),
-        effects=effects.estimate(runs, study.compare, score),
+        effects=effects.estimate(runs, study.compare, score) if len(study.seeds) > 1 else DataFrame(),
         controls=tables.controls(controls, limits, score),
         explanations=tables.explanations(results),
         learning=tables.learning(results, limits, score),

@@ -26,13 +26,10 @@ def attention(variants: Mapping[str, Mapping[int, AttendedSeed]]) -> Figure:
     hatch; a dashed line shows uniform attention. `variants` is name -> seed -> attention.
     """
     columns = min(2, len(variants))
-    rows = -(-len(variants) // columns)
-    figure, axes = panels(rows, columns, (5 * columns, 3.1 * rows))
+    figure, axes = _panel_each(len(variants), 5 * columns, 3.1)
     for ax, (name, attended) in zip(axes.flat, variants.items(), strict=False):
         _bars(ax, list(attended.values()))
         ax.set_title(_title(name), fontsize=11)
-    for ax in axes.flat[len(variants) :]:
-        ax.set_axis_off()
     for ax in axes[-1]:
         ax.set_xlabel("time step")
     for ax in axes[:, 0]:
@@ -89,7 +86,7 @@ def explanations(table: DataFrame, uniform: float) -> Figure:
     `table` is that of `tables.explanations`, `uniform` the key mass of equal weights.
     """
     variants, names = table["variant"].unique(), table["explanation"].unique()
-    figure, axes = panels(-(-len(variants) // 2), min(2, len(variants)), (10, 2.6 * -(-len(variants) // 2)))
+    figure, axes = _panel_each(len(variants), 10, 2.6)
     for ax, variant in zip(axes.flat, variants, strict=False):
         rows = table[table["variant"] == variant]
         for measure, title, colour, marker, shift in _BY_LABEL if "key_mass_y0_mean" in table else _TOGETHER:
@@ -151,6 +148,16 @@ def panels(
     axes = figure.subplots(rows, columns, sharex=True, sharey=sharey, squeeze=False)
     for ax in axes.flat:
         ax.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
+def _panel_each(number: int, width: float, height: float) -> tuple[Figure, NDArray[Any]]:
+    """Return a figure of rows of two panels, of a width and each of a height, and its axes (rows, columns)."""
+    columns = min(2, number)
+    rows = -(-number // columns)
+    figure, axes = panels(rows, columns, (width, height * rows))
+    for ax in axes.flat[number:]:
+        ax.set_axis_off()
     return figure, axes
 
 

@@ -1,13 +1,12 @@
 """The tables of the report, in Markdown."""
 
-import math
 from typing import Any
 
 import pandas as pd
 from pandas import DataFrame, Series
 
 from pipeline.report.tables import ATTENTION, Tables
-from pipeline.report.titles import EFFECT_MEASURES, MEASURES, score_in
+from pipeline.report.titles import EFFECT_MEASURES, MEASURES, counted, score_in, spread
 from pipeline.report.verdicts import NOT_LEARNED, UNJUDGED, VERDICTS
 from pipeline.results.stage_files import UNTRAINED
 
@@ -81,8 +80,8 @@ def controls_table(controls: DataFrame) -> str:
     rows, score = [], score_in(controls)
     for (control, variant), seeds in controls.groupby(["control", "variant"], sort=False):
         learned = (seeds["verdict"] != NOT_LEARNED).sum()
-        spread = f"{seeds[score.column].min():.4f} to {seeds[score.column].max():.4f}"
-        rows.append([control, variant, f"{learned} of {len(seeds)}", spread, mean_and_range(seeds["key_mass"])])
+        reached = f"{seeds[score.column].min():.4f} to {seeds[score.column].max():.4f}"
+        rows.append([control, variant, f"{learned} of {len(seeds)}", reached, mean_and_range(seeds["key_mass"])])
     return markdown(DataFrame(rows, columns=["control", "variant", "seeds that learn", score.title, "key mass"]))
 
 
@@ -124,12 +123,12 @@ def _median_and_range(batches: "Series[float]") -> str:
     """Return median and range of numbers of batches, and how many seeds have one if some do not."""
     known = batches.dropna()
     if known.empty:
-        return f"never, in {len(batches)} seeds"
-    some = "" if len(known) == len(batches) else f", in {len(known)} of {len(batches)} seeds"
+        return f"never, in {counted(len(batches), 'seed')}"
+    some = "" if len(known) == len(batches) else f", in {len(known)} of {counted(len(batches), 'seed')}"
     return f"{known.median():.0f} ({known.min():.0f} to {known.max():.0f}){some}"
 
 
 def _spread(table: DataFrame, name: str) -> list[str]:
     """Return the cells of a column of means ± standard deviations; a dash where there is none."""
     pairs = table.reindex(columns=[f"{name}_mean", f"{name}_sd"]).itertuples(index=False)
-    return ["–" if math.isnan(mean) else f"{mean:.3f} ± {sd:.3f}" for mean, sd in pairs]
+    return [spread(mean, deviation) for mean, deviation in pairs]

@@ -11,7 +11,7 @@ from pandas import DataFrame, Series
 from pipeline.report import markdown_tables, paired_tests, published
 from pipeline.report.effects import SIGNIFICANCE
 from pipeline.report.tables import Tables, VariantResult
-from pipeline.report.titles import SCORES, score_in
+from pipeline.report.titles import SCORES, counted, score_in
 from pipeline.report.verdicts import CORRECT, NOT_LEARNED
 from pipeline.results import folders
 from pipeline.results.stage_files import NULL_KEY, UNIFORM
@@ -39,6 +39,7 @@ def render(study: Study, tables: Tables, first: VariantResult) -> str:
     environment = Environment(loader=PackageLoader("pipeline.report", "."), undefined=StrictUndefined, trim_blocks=True)
     return environment.get_template("report.md.j2").render(
         study=study,
+        counted=counted,
         tables=tables,
         markdown_tables=markdown_tables,
         published=published,
@@ -83,7 +84,7 @@ def answer(runs: DataFrame, effects: DataFrame, settings: Compare, where: str = 
     sentence only. `where` names the steps that attention should find.
     """
     learned = runs[runs["verdict"] != NOT_LEARNED]
-    start = f"Of {len(runs)} runs {len(learned)} learned the task"
+    start = f"Of {counted(len(runs), 'run')} {len(learned)} learned the task"
     if runs["key_mass"].isna().all():
         return f"{start}. No mask tells where their attention should peak."
     peaks = f"the attention vector, averaged over samples, peaks at {where}"

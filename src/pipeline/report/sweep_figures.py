@@ -13,6 +13,7 @@ from pandas import DataFrame, Series
 
 from pipeline.report.figures import GREY, panels
 from pipeline.report.titles import score_in
+from pipeline.report.verdicts import UNJUDGED
 
 # Okabe & Ito (2008), https://jfly.uni-koeln.de/color/
 STYLES = (("#0072B2", "o"), ("#D55E00", "s"), ("#009E73", "^"), ("#CC79A7", "D"), ("#E69F00", "v"), ("#56B4E9", "P"))
@@ -33,7 +34,8 @@ def measures(summary: DataFrame, swept: list[str]) -> Figure:
     figure, (axes,) = panels(1, 3, (10, 3.4 + 0.2 * (len(lines) // 4)), sharey="none")
     for (name, rows), (colour, marker) in zip(lines, cycle(STYLES), strict=False):
         style = {"color": colour, "marker": marker, "linestyle": "-" if numeric else "none", "label": name}
-        axes[0].plot(places[rows.index], rows["correct"] / rows["seeds"], **style)
+        judged = rows["correct"].where(~_unjudged(rows))  # without a mask, nobody knows how many are correct
+        axes[0].plot(places[rows.index], judged / rows["seeds"], **style)
         for ax, measure in ((axes[1], "key_mass"), (axes[2], score.column)):
             spread = rows.reindex(columns=[f"{measure}_mean", f"{measure}_sd"]).to_numpy()
             ax.errorbar(places[rows.index], *spread.T, capsize=2, **style)
@@ -43,6 +45,11 @@ def measures(summary: DataFrame, swept: list[str]) -> Figure:
     if len(lines) > 1:
         figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=4, frameon=False)
     return figure
+
+
+def _unjudged(rows: DataFrame) -> "Series[bool]":
+    """Return which rows have no mask, and so no verdict on where attention peaks: they alone count the unjudged."""
+    return rows.reindex(columns=[UNJUDGED])[UNJUDGED].notna()
 
 
 def _frame(ax: Axes, title: str, values: "Series[Any]") -> None:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from pipeline.report.titles import MEASURES, SCORES, score_in
+from pipeline.report.titles import MEASURES, SCORES, counted, score_in
 from pipeline.report.verdicts import CORRECT, UNJUDGED
 from pipeline.results.file_formats import read_csv
 from pipeline.results.folders import shown
@@ -41,7 +41,8 @@ def show_attention(variants: dict[str, dict[int, AttendedSeed]]) -> None:
         vector = np.mean([result.vector for result in attended.values()], axis=0)
         key = next(iter(attended.values())).key
         masses = [result.measures["key_mass"] for result in attended.values()]
-        spread = f"key mass {np.mean(masses):.3f} ({min(masses):.3f} to {max(masses):.3f} over {len(masses)} seeds)"
+        over = f"{min(masses):.3f} to {max(masses):.3f} over {counted(len(masses), 'seed')}"
+        spread = f"key mass {np.mean(masses):.3f} ({over})"
         table.add_row(variant, blocks(vector), spread if key.any() else "")
         if (key == 1).any():
             table.add_row("", "".join("^" if share == 1 else " " for share in key))

@@ -1,5 +1,6 @@
 """Titles of scores and measures in tables, figures and text."""
 
+import math
 from collections.abc import Hashable, Iterable
 from typing import NamedTuple
 
@@ -26,6 +27,18 @@ MEASURES = {
     "entropy": "entropy",
 }
 EFFECT_MEASURES = ("key_mass", "hit_rate", "late_mass", "entropy")  # in figure and report; effects.csv has more
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun, in the plural unless it is one."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def spread(mean: float, deviation: float) -> str:
+    """Return mean ± standard deviation; of one seed, which has no deviation, the mean; without either, a dash."""
+    if math.isnan(mean):
+        return "–"
+    return f"{mean:.3f}" if math.isnan(deviation) else f"{mean:.3f} ± {deviation:.3f}"
 
 
 def score_in(columns: Iterable[Hashable]) -> Score:

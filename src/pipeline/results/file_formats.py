@@ -2,6 +2,8 @@
 
 import csv
 import io
+import os
+import re
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -33,6 +35,35 @@ def write_text(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8", newline="\n")
 
 
+def read_hash(path: Path) -> str:
+    """Return a SHA-256 from a text file; a `ValueError` if it holds none."""
+    text = path.read_text(encoding="utf-8").strip()
+    if not re.fullmatch("[0-9a-f]{64}", text):
+        raise ValueError(f"{path.name} holds no hash")
+    return text
+
+
+def sync(folder: Path) -> None:
+    """Have the system write a folder and all that is in it to the disk: a power loss empties what is not."""
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            with path.open("rb+") as file:
+                os.fsync(file.fileno())
+        else:
+            sync_names(path)
+    sync_names(folder)
+
+
+def sync_names(folder: Path) -> None:
+    """Have the system write the names in a folder to the disk."""
+    if os.name == "posix":  # elsewhere, a folder cannot be opened
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
 def write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
     """Write a table; NaN where a row lacks a value; floats with nine significant digits, which a float32 holds."""
     text = io.StringIO()
@@ -44,8 +75,11 @@ def write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
 
 
 def read_csv(path: File) -> list[dict[str, str]]:
-    """Return the rows of a table written by `write_csv`."""
-    header, *rows = csv.reader(path.read_text(encoding="utf-8").splitlines(), strict=True)
+    """Return the rows of a table written by `write_csv`; a `ValueError` if its end is missing."""
+    text = path.read_text(encoding="utf-8")
+    if not text.endswith("\n"):
+        raise ValueError(f"{path.name} has no end")
+    header, *rows = csv.reader(text.splitlines(), strict=True)
     return [dict(zip(header, row, strict=True)) for row in rows]
 
 

@@ -61,7 +61,20 @@ def load(study: Study, split: str) -> Split:
     shape = (samples, *study.data.shape)
     for name, dtype, dimensions in ARRAYS:
         folders.load_array(found / name, shape[:dimensions], dtype, advice)
-    return Split(found.relative_to(ROOT), samples)
+    loaded = Split(found.relative_to(ROOT), samples)
+    with folders.reading(study, kind):
+        if loaded.sha256 != _hash_of(loaded):
+            raise ValueError("the arrays are not those that were written")
+    return loaded
+
+
+def _hash_of(split: Split) -> str:
+    """Return the hash that `write` gives the arrays of a split."""
+    content = hashlib.sha256()
+    for start in range(0, split.samples, CHUNK):
+        for name, _, _ in ARRAYS:
+            content.update(split.rows(name.removesuffix(".npy"), start, start + CHUNK).data)
+    return content.hexdigest()
 
 
 def write(folder: Path, positions: range, data: Data, stream: SeedSequence, draw: Draw) -> None:

@@ -7,7 +7,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.results.file_formats import read_arrays, read_csv, write_arrays, write_csv, write_text
+from pipeline.results.file_formats import (
+    read_arrays,
+    read_csv,
+    read_hash,
+    write_arrays,
+    write_csv,
+    write_text,
+)
 from pipeline.settings.schema import Variant
 from pipeline.settings.study import digest
 
@@ -134,7 +141,7 @@ def _score(row: dict[str, str]) -> float:
 
 def read_dataset(folder: Path) -> str:
     """Return the hash of the data that a variant was trained on."""
-    return (folder / "data.txt").read_text(encoding="utf-8").strip()
+    return read_hash(folder / "data.txt")
 
 
 def write_attention(folder: Path, attended: dict[int, AttendedSeed]) -> None:

@@ -13,11 +13,12 @@ CLASSIFICATION, REGRESSION = "classification", "regression"  # kinds of tasks
 T = TypeVar("T")
 Task = dict[str, Any]  # a file of conf/task/: `_target_`, the function that draws; `kind`; its options; and its `name`
 
-# Strict, because neither `true` nor `2.0` is a whole number.
-Whole = Annotated[int, Field(strict=True)]
-Count = Annotated[int, Field(strict=True, ge=1)]
+# Strict, because neither `true` nor `2.0` is a whole number. What a machine can hold is checked in `machine_limits`.
+LONGEST = 10_000  # time steps, and features or units of a layer
+Count = Annotated[int, Field(strict=True, ge=1, le=10**9)]
+Size = Annotated[int, Field(strict=True, ge=1, le=LONGEST)]
+Repetitions = Annotated[int, Field(strict=True, ge=1, le=10**6)]
 Seed = Annotated[int, Field(strict=True, ge=0, le=2**32 - 1)]
-Positive = Annotated[float, Field(strict=True, gt=0)]
 Share = Annotated[float, Field(strict=True, gt=0, lt=1)]
 Limit = Annotated[float, Field(strict=True, ge=0, le=1)]
 Port = Annotated[int, Field(strict=True, ge=1, le=65535)]
@@ -46,9 +47,9 @@ class Data:
 
     samples: Count
     validation_share: Share
-    time_steps: Annotated[int, Field(strict=True, ge=2)]
-    input_dim: Count
-    key_step: Whole
+    time_steps: Annotated[int, Field(strict=True, ge=2, le=LONGEST)]
+    input_dim: Size
+    key_step: Annotated[int, Field(strict=True, ge=0, lt=LONGEST)]
     key_coding: Literal["zero_one", "plus_minus"]
     seed: Seed
 
@@ -72,7 +73,7 @@ class Data:
 class Model:
     """Section `model` of params.yaml."""
 
-    lstm_units: Count
+    lstm_units: Size
     cell: Literal["lstm", "gru", "bidirectional"]
 
 
@@ -80,9 +81,9 @@ class Model:
 class Train:
     """Section `train` of params.yaml."""
 
-    epochs: Count
+    epochs: Repetitions
     batch_size: Count
-    learning_rate: Positive
+    learning_rate: Annotated[float, Field(strict=True, gt=0, le=10)]
     log_every: Count
     snapshots: Count
 
@@ -98,8 +99,8 @@ class Probe:
 class Explain:
     """Section `explain` of params.yaml."""
 
-    integration_steps: Count
-    permutations: Count
+    integration_steps: Repetitions
+    permutations: Repetitions
     seed: Seed
 
 
@@ -117,7 +118,7 @@ class Thresholds:
     """Section `compare.thresholds` of params.yaml."""
 
     accuracy: Limit
-    lift: Annotated[float, Field(strict=True, ge=1)]
+    lift: Annotated[float, Field(strict=True, ge=1, le=LONGEST)]
     entropy: Limit
     mass: Limit
     r2: Limit
@@ -128,7 +129,7 @@ class Compare:
     """Section `compare` of params.yaml."""
 
     confidence: Share
-    resamples: Count
+    resamples: Repetitions
     seed: Seed
     thresholds: Thresholds
 
@@ -194,7 +195,7 @@ class Config(Study):
 
     tracking: Tracking
     packages: list[str]
-    workers: Count | None
+    workers: Annotated[int, Field(strict=True, ge=1, le=1024)] | None
     cluster: str | None
     results: str | None
     port: Port

@@ -7,7 +7,7 @@ from functools import reduce
 from itertools import takewhile
 from typing import Any, TypeVar
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import PydanticUserError, TypeAdapter, ValidationError
 
 from pipeline.settings.project import UserError, names_in
 from pipeline.settings.schema import CLASSIFICATION, REGRESSION, Config, Data, Variant
@@ -75,11 +75,26 @@ def _json_schema(name: str) -> dict[str, Any]:
     root = TypeAdapter(Config).json_schema()
 
     def inner(section: dict[str, Any], key: str) -> dict[str, Any]:
-        node = section.get("properties", {}).get(key, {})
-        node = {**node["anyOf"][0], "nullable": True} if "anyOf" in node else node
+        node = _nullable(section.get("properties", {}).get(key, {}))
         return {**node, **root["$defs"][node["$ref"].rpartition("/")[2]]} if "$ref" in node else node
 
     return reduce(inner, name.split(".") if name else [], root)
+
+
+def _nullable(node: dict[str, Any]) -> dict[str, Any]:
+    return {**node["anyOf"][0], "nullable": True} if "anyOf" in node else node
+
+
+def check_argument(name: str, value: Any, annotation: Any) -> None:
+    """Raise a `UserError` unless a value has the type that a function declares for its argument."""
+    try:
+        kind = TypeAdapter(annotation)
+    except PydanticUserError:  # a type of the user's, which says nothing about values
+        return
+    try:
+        kind.validate_python(value, strict=True)
+    except ValidationError as failure:
+        raise UserError(refused(name, value, _words(_nullable(kind.json_schema())))) from failure
 
 
 def _words(node: dict[str, Any]) -> str:
@@ -109,8 +124,7 @@ def check(config: Config, variants: Iterable[Variant]) -> None:
     _require(enough(data), "data.validation_share", share, f"a share that leaves {least}")
     few = dataclasses.replace(data, samples=null)
     _require(enough(few), "controls.null_key_samples", null, f"enough for {least}")
-    name, kind, path = task.get("name"), task.get("kind"), task.get("path")
-    _require(isinstance(name, str), "task", name, f"one of {', '.join(names_in('task'))}")
+    kind, path = task.get("kind"), task.get("path")
     _require(kind in (CLASSIFICATION, REGRESSION), "task.kind", kind, f"{CLASSIFICATION} or {REGRESSION}")
     _require(path is None or isinstance(path, str), "task.path", path, "the path of a file")
     _check_target("task", task, config.packages)

@@ -8,15 +8,20 @@ the labels, the number of samples, the section `data` of params.yaml, and its op
 - `mask` (samples, steps), bool: true at the key steps, those that determine `y`.
 """
 
-from math import isfinite
+from typing import Annotated
 
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
+from pydantic import Field
 
 from pipeline.results.splits import Samples
 from pipeline.settings.project import UserError
 from pipeline.settings.schema import Data
+
+LARGEST = 10**6  # of a value in a sequence: far beyond it, float32 overflows in training
+Noise = Annotated[float, Field(ge=0, le=LARGEST, allow_inf_nan=False)]
+Value = Annotated[float, Field(ge=-LARGEST, le=LARGEST, allow_inf_nan=False)]
 
 
 def planted_key(
@@ -26,7 +31,7 @@ def planted_key(
     data: Data,
     *,
     feature: int | None = None,
-    noise: float = 0.0,
+    noise: Noise = 0.0,
 ) -> Samples:
     """Draw samples of the article's task: white noise, with the label planted at `data.key_step`.
 
@@ -70,7 +75,7 @@ def redundant_keys(
     *,
     key_steps: list[int],
     feature: int | None = None,
-    noise: float = 0.0,
+    noise: Noise = 0.0,
 ) -> Samples:
     """Draw samples with the label planted at several steps, any of which determines it; otherwise as `planted_key`."""
     _check_steps(key_steps, data, 2)
@@ -91,7 +96,7 @@ def xor_keys(background: Generator, labels: Generator, samples: int, data: Data,
     return x, (bits[:, 0] ^ bits[:, 1]).astype(np.float32), _mask(x, key_steps)
 
 
-def moving_key(background: Generator, labels: Generator, samples: int, data: Data, *, marker: float) -> Samples:
+def moving_key(background: Generator, labels: Generator, samples: int, data: Data, *, marker: Value) -> Samples:
     """Draw samples whose key follows a marker, which is at a different step in each sample.
 
     The marker is a value in all features, at any step but the last; the key, coded as in `planted_key`, is at the next
@@ -123,7 +128,7 @@ def find_max(background: Generator, labels: Generator, samples: int, data: Data)
 
 
 def add_two_after_delimiter(
-    background: Generator, labels: Generator, samples: int, data: Data, *, delimiter: float
+    background: Generator, labels: Generator, samples: int, data: Data, *, delimiter: Value
 ) -> Samples:
     """Draw samples whose `y` is the mean of the two numbers that follow the two delimiters.
 
@@ -175,8 +180,6 @@ def _plant(
     features = x.shape[2] if feature is None else 1
     if feature is not None and not 0 <= feature < x.shape[2]:
         raise UserError(f"task.feature is {feature}: it must be null, for all features, or 0 to {x.shape[2] - 1}.")
-    if not (isfinite(noise) and noise >= 0):
-        raise UserError(f"task.noise is {noise}: it must be a number of at least 0.")
     planted = np.repeat(key[:, None], features, axis=1)
     if noise:
         planted += noise * rng.standard_normal(planted.shape, dtype=np.float32)

@@ -7,20 +7,24 @@ from numpy.random import Generator, default_rng
 
 from pipeline.results.splits import Draw, Samples
 from pipeline.settings.project import UserError
-from pipeline.settings.schema import CLASSIFICATION, Data, Task
+from pipeline.settings.schema import CLASSIFICATION, REGRESSION, Data, Task
 from pipeline.settings.study import task_options
 from pipeline.settings.user_code import TARGET, locate
+from pipeline.settings.validation import check_argument, refused
 
+TRIED = 32  # samples; so many labels of a regression are not all 0 or 1 by chance
 FIRST = "first"  # the argument of a generator that has a limited number of samples
 
 
 def draw_of(task: Task) -> Draw:
     """Return the generator that a task names, bound to its options.
 
-    A `UserError` if there is no such generator, or it does not accept these options.
+    A `UserError` if there is no such generator, or it does not accept these options or their values.
     """
     name, options = task["name"], task_options(task)
     function = locate(task[TARGET], f"task.{TARGET}")
+    if not callable(function):
+        raise UserError(refused(f"task.{TARGET}", task[TARGET], "a function"))
     signature = inspect.signature(function).parameters
     accepted = [name for name in list(signature)[4:] if name != FIRST]
     for key in options:
@@ -29,6 +33,9 @@ def draw_of(task: Task) -> Draw:
     for key in accepted:
         if options.get(key) is None and signature[key].default is inspect.Parameter.empty:
             raise UserError(f"task.{key} has no value: {name} needs one.")
+        declared = signature[key].annotation
+        if key in options and declared is not inspect.Parameter.empty and not isinstance(declared, str):
+            check_argument(f"task.{key}", options[key], declared)
 
     def draw(background: Generator, labels: Generator, samples: int, data: Data, first: int = 0) -> Samples:
         position = {FIRST: first} if FIRST in signature else {}
@@ -40,15 +47,17 @@ def draw_of(task: Task) -> Draw:
 def check_task(task: Task, data: Data, needed: int = 8) -> None:
     """Raise a `UserError` unless a task's generator returns samples of the right shapes and values.
 
-    It is tried on eight samples; a generator that takes `first`, because its samples are limited, on all that are
+    It is tried on some samples; a generator that takes `first`, because its samples are limited, on all that are
     needed.
     """
     name, draw = task["name"], draw_of(task)
-    samples = needed if FIRST in inspect.signature(locate(task[TARGET], TARGET)).parameters else 8
+    samples = needed if FIRST in inspect.signature(locate(task[TARGET], TARGET)).parameters else TRIED
     try:
         x, y, mask = draw(default_rng(0), default_rng(0), samples, data)
-    except (TypeError, ValueError) as error:
-        raise UserError(f"task {name} cannot draw samples ({error}).") from error
+    except UserError:
+        raise
+    except Exception as error:  # a user's generator may raise anything
+        raise UserError(f"task {name} cannot draw samples ({' '.join(str(error).split())}).") from error
     shape = (samples, *data.shape)
     for part, array, wanted, kind in (("x", x, shape, "f4"), ("y", y, shape[:1], "f4"), ("mask", mask, shape[:2], "?")):
         if array.shape != wanted or array.dtype != np.dtype(kind):
@@ -58,6 +67,10 @@ def check_task(task: Task, data: Data, needed: int = 8) -> None:
         raise UserError(f"task {name}: x or y holds NaN or infinite values; none may.")
     if task["kind"] == CLASSIFICATION and not np.isin(y, (0, 1)).all():
         raise UserError(f"task {name}: y is {y[~np.isin(y, (0, 1))][0]}: in a classification it must be 0 or 1.")
+    if task["kind"] == REGRESSION and (y == y[0]).all():
+        raise UserError(f"task {name}: y is {y[0]:g} in {samples} samples: there is nothing to learn.")
+    if task["kind"] == REGRESSION and np.isin(y, (0, 1)).all():
+        raise UserError(refused("task.kind", REGRESSION, f"{CLASSIFICATION}, since every y of {name} is 0 or 1"))
 
 
 def unrelated(draw: Draw) -> Draw:

@@ -11,7 +11,7 @@ from pipeline.results.splits import Samples
 from pipeline.settings.project import UserError
 from pipeline.settings.schema import Data
 from pipeline.tasks import array_files
-from pipeline.tasks.generators import plant
+from pipeline.tasks.generators import Noise, plant
 
 
 def samples_of_file(
@@ -41,7 +41,7 @@ def planted_in_series(
     *,
     path: str | None = None,
     feature: int | None = None,
-    noise: float = 0.0,
+    noise: Noise = 0.0,
 ) -> Samples:
     """Draw stretches of a long series, and plant the label in them as `planted_key` does.
 

@@ -17,8 +17,11 @@ CLOCK = 10  # seconds by which the start time of a process may change when the m
 
 @cache
 def git_commit() -> str:
-    """Return the commit that is checked out, "none" outside a repository."""
-    found = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False)
+    """Return the commit that is checked out, "none" outside a repository or without git."""
+    try:
+        found = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False)
+    except OSError:
+        return "none"
     return found.stdout.strip() or "none"
 
 
