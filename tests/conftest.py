@@ -38,7 +38,7 @@ SMALL = {
     "compare": {"resamples": 200},
 }
 ELSEWHERE = ("PROJECT_ROOT", "MLFLOW_TRACKING_URI", "DASK_SCHEDULER_ADDRESS")  # would lead out of a copy
-RESULTS = ("data", "models", "attention", "controls", "comparison")
+RESULTS = ("data", "definitions", "models", "attention", "controls", "comparison")
 EMULATED = "test_same_bytes.py"
 SHARE_PROJECT = ("test_pipeline.py", "test_tracking.py", "test_verify.py")  # use `project`, which takes a minute
 

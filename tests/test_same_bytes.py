@@ -27,7 +27,7 @@ BY_HAND = {  # settings of the data -> a model trained on them
     "task=find_max": "none model.cell=bidirectional",
     "task=add_two_after_delimiter": "luong model.lstm_units=128",
     "task=xor_keys data.samples=1200 controls.null_key_samples=1200 train.batch_size=1000": "multi_head model.cell=gru",
-    "task=dense_key data.time_steps=500 data.input_dim=1": "dense",
+    "task=dense_key data.time_steps=100 data.input_dim=1": "dense",
     "task=redundant_keys data.time_steps=200 data.input_dim=64 data.samples=180": "bahdanau",
     "task=planted_in_series": None,
     "task=moving_key": None,
@@ -39,7 +39,7 @@ def commands():
     """Return the stages of the study, and those by hand."""
     yield "dataset"
     for name in params().variants:
-        yield from (f"{stage} +variant={name}" for stage in ("train", "analyze"))
+        yield from (f"{stage} +variant={name}" for stage in ("define", "train", "analyze"))
     yield from ("controls", "compare")
     for settings, model in BY_HAND.items():
         yield f"dataset {settings}"

@@ -164,7 +164,7 @@ def test_unknown_arguments_of_a_layer_are_named():
 
 def run_study(project, variant):
     """Run the stages of a study of one variant, which are those that DVC would run."""
-    stages = ["dataset", f"train@{variant}", f"analyze@{variant}", "controls", "compare"]
+    stages = ["dataset", f"define@{variant}", f"train@{variant}", f"analyze@{variant}", "controls", "compare"]
     assert json.loads(project.run("dvc", "status", "--json").stdout).keys() == set(stages)
     for stage, _, name in (stage.partition("@") for stage in stages):
         project.stage(stage, *[f"+variant={name}"] * bool(name))

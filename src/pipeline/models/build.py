@@ -14,7 +14,7 @@ from keras import KerasTensor, ops
 from numpy.random import SeedSequence
 from numpy.typing import NDArray
 
-from pipeline.models import short_sums
+from pipeline.models import portable_algebra
 from pipeline.models.attention_layers import StepAttention
 from pipeline.results.stage_files import Weights
 from pipeline.settings.project import UserError
@@ -24,7 +24,7 @@ from pipeline.settings.user_code import TARGET, locate
 # Matrix products this small gain nothing from a second thread; a second process does.
 tf.config.threading.set_intra_op_parallelism_threads(1)
 tf.config.threading.set_inter_op_parallelism_threads(1)
-short_sums.use()
+portable_algebra.use()
 
 TOLERANCE = 1e-5  # of the sum of a sample's attention weights, in float32
 READER_UNITS = 64  # of the article's prequel

@@ -1,25 +1,27 @@
-"""Products of matrices that have the same bytes on any processor. Importing this module imports TensorFlow.
+"""Linear algebra that gives the same bytes on any processor. Importing this module imports TensorFlow.
 
-Eigen, which multiplies matrices for TensorFlow and XLA, sums a long row of terms in blocks whose length follows the
-size of the L1 cache: 288 terms with 32 KB, 432 with 48 KB. `use` replaces TensorFlow's functions by others that split
-such a sum beforehand. All layers and all gradients call these functions.
+Eigen, which computes it for TensorFlow and XLA, works in blocks whose size follows the L1 cache: a product of matrices
+sums a long row of terms 288 at a time with 32 KB, and 432 at a time with 48 KB. `use` replaces TensorFlow's functions
+by others that split long sums beforehand. All layers, all gradients and all initializers call these functions.
 """
 
 from math import prod
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 from tensorflow.python.ops import gen_linalg_ops, gen_math_ops
 
 LONGEST = 256  # terms that are one block on any processor
 
-_EINSUM = gen_linalg_ops.einsum
+_EINSUM, _QR = gen_linalg_ops.einsum, tf.linalg.qr
 
 
 def use() -> None:
-    """Make TensorFlow split long sums in all products of matrices, from now on in this process."""
-    if gen_linalg_ops.einsum is _EINSUM:
-        gen_linalg_ops.einsum = einsum
+    """Replace TensorFlow's functions, from now on in this process."""
+    if tf.linalg.qr is _QR:
+        tf.linalg.qr, gen_linalg_ops.einsum = qr, einsum
         gen_math_ops.mat_mul = _splitting(gen_math_ops.mat_mul, "transpose_a", "transpose_b")
         for version in ("batch_mat_mul_v2", "batch_mat_mul_v3"):
             setattr(gen_math_ops, version, _splitting(getattr(gen_math_ops, version), "adj_x", "adj_y"))
@@ -75,3 +77,31 @@ def einsum(inputs: list[tf.Tensor], equation: str, name: str | None = None) -> t
     axes = batch + own[0] + own[1]
     product = tf.reshape(tf.matmul(a, b, transpose_a=True), lengths(axes))
     return _EINSUM([product], f"{''.join(axes)}->{result}")
+
+
+def qr(matrix: tf.Tensor, full_matrices: bool = False, name: str | None = None) -> Any:
+    """Return TensorFlow's QR decomposition; the initializer of recurrent kernels needs that of a tall matrix."""
+    tall = matrix.shape.rank == 2 and matrix.shape[0] >= matrix.shape[1]
+    if full_matrices or not tall or not tf.executing_eagerly():
+        return _QR(matrix, full_matrices, name)
+    columns = matrix.numpy().T.astype(np.float64)
+    q = orthonormal(columns)
+    r = np.einsum("ik,jk->ij", q, columns)
+    return tf.constant(q.T, matrix.dtype), tf.constant(np.triu(r), matrix.dtype)
+
+
+def orthonormal(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return orthonormal vectors, each the part of one given vector that is perpendicular to those before it.
+
+    `vectors` is (number, length), and the result has the same shape; the number is at most the length. NumPy's `einsum`
+    sums in the same order everywhere. Subtracting twice makes the result exact to the last digits.
+
+    Source: Giraud et al. (2005), "Rounding error analysis of the classical Gram-Schmidt orthogonalization process".
+    """
+    found = vectors.copy()
+    for index in range(len(found)):
+        for _ in range(2):
+            along = np.einsum("ij,j->i", found[:index], found[index])
+            found[index] -= np.einsum("i,ij->j", along, found[:index])
+        found[index] /= np.sqrt(np.einsum("i,i->", found[index], found[index]))
+    return found
