@@ -1,7 +1,8 @@
 """Write a variant's definition, for the stages that depend on those of all. `python -m pipeline.define +variant=…`"""
 
+from pipeline.execution import machine
 from pipeline.execution.command_line import command
-from pipeline.results import folders
+from pipeline.results import folders, made_on
 from pipeline.settings.schema import Config
 
 
@@ -10,6 +11,7 @@ def stage(config: Config) -> None:
     config.chosen_variant()
     with folders.writing(config, "definitions"):
         pass
+    made_on.note(machine.description(), folders.folder(config, "definitions"))
 
 
 main = command(stage)
