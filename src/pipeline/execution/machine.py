@@ -24,7 +24,7 @@ def description() -> dict[str, str]:
         "instructions": " ".join(instructions) or platform.machine(),
         "caches": _caches() or "unknown",
         "cores": str(os.cpu_count()),
-        "system": platform.platform(),
+        "system": " ".join((platform.system(), *platform.libc_ver())).strip(),
         "python": platform.python_version(),
         **{name: version(name) for name in PACKAGES},
         **{name: _without_paths(os.environ.get(name, "")) for name in ARITHMETIC},
