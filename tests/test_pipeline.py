@@ -46,6 +46,10 @@ def test_every_stage_runs_once_and_then_none(project):
     assert shown.endswith("Results are in comparison. Browse the runs: make ui\n")
 
 
+def test_output_that_nobody_reads_to_its_end_is_no_error(project):
+    assert project.run("sh", "-c", "python -m pipeline.show | true").stderr == ""
+
+
 def test_a_forced_rerun_gives_the_same_bytes(project):
     before = project.results()
     stages = ["dataset", f"train@{AFTER}", f"analyze@{AFTER}", "controls", "compare"]

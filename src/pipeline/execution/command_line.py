@@ -70,6 +70,9 @@ def errors_reported() -> Iterator[None]:
         signals.end()
     except SystemExit:
         raise
+    except BrokenPipeError as error:  # whatever reads the output, such as `head`, has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python would complain at exit
+        raise SystemExit(1) from error
     except BaseException as error:
         if signals.interrupted():
             _say("interrupted; what was finished before is as it was.")
