@@ -100,7 +100,8 @@ class Project:
     def run(self, *words: str, code: int | None = 0, env: dict | None = None, **options) -> subprocess.CompletedProcess:
         """Run a command by the fork server, and check its exit code, unless that is None."""
         path = self.environment["PATH"]
-        if sys.platform == "linux" and "preexec_fn" not in options:  # what that sets would not reach the server's processes
+        # What `preexec_fn` sets would not reach the server's processes.
+        if sys.platform == "linux" and "preexec_fn" not in options:
             path = f"{fork_server.commands()}{os.pathsep}{path}"
         with self.started(*words, env={"PATH": path} | (env or {}), **options) as process:
             out, err = process.communicate(timeout=400)
