@@ -25,7 +25,9 @@ from pipeline.settings.project import UserError
 
 settings.register_profile("untimed", deadline=None)  # a test does not fail because the machine is slow
 settings.load_profile("untimed")
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it, and so do its children
+# A shell's background job and `nohup` ignore these, and so would all processes that a test starts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 REPOSITORY = Path(__file__).resolve().parents[1]
 SMALL = {
     "seeds": [0, 7],

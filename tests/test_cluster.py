@@ -50,7 +50,8 @@ def who_worked(cluster):
 
 def parts(project):
     """Return the names of what is finished of a stage under way."""
-    return [path.name for path in project.root.glob("outputs/unfinished/*/*") if not path.name.endswith(".part")]
+    found = project.root.glob("outputs/unfinished/*/*")
+    return [path.name for path in found if path.is_dir() and not path.name.endswith(".part")]
 
 
 def training(project, cluster, *words, **environment):

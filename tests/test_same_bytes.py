@@ -51,7 +51,7 @@ def commands():
 def results(tmp_path_factory):
     """Processor -> path -> content of what the stages write; None is this machine's processor."""
     words = [sys.executable, str(REPOSITORY / "tests/one_process.py"), *(f"{each} tracking=off" for each in commands())]
-    emulators = {name: ("nice", "qemu-x86_64", "-cpu", name) for name in PROCESSORS}
+    emulators = {name: ("nice", "-n", "19", "qemu-x86_64", "-cpu", name) for name in PROCESSORS}
     found = {}
     with ExitStack() as running:
         started = {}
