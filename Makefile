@@ -7,7 +7,7 @@ export DO_NOT_TRACK := true
 export MLFLOW_DISABLE_TELEMETRY := true
 
 .DEFAULT_GOAL := help
-.PHONY: help repro verify test test-services attack lint bench ui lock clean
+.PHONY: help repro verify test test-services test-processors attack lint bench ui lock clean
 
 help:  ## list all targets
 	@sed -n 's/^\([a-z-]*\): .*##/  make \1\t/p' Makefile
@@ -31,11 +31,16 @@ verify: .venv/ready  ## compare the results with those committed (LEVEL=bytes, A
 test: .venv/ready  ## run the tests, except those that need real servers
 	python -m pytest
 
-test-services: .venv/ready  ## run the tests on real servers and emulated processors (on Debian as root, installs them)
-	@(ls /usr/lib/postgresql/*/bin/initdb && command -v chromium && command -v qemu-x86_64) > /dev/null 2>&1 || \
-		(apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qqy postgresql chromium qemu-user)
+test-services: .venv/ready  ## run the tests on real servers (installs missing PostgreSQL or Chromium, on Debian as root)
+	@(ls /usr/lib/postgresql/*/bin/initdb && command -v chromium) > /dev/null 2>&1 || \
+		(apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qqy postgresql chromium)
 	python -m pip install --quiet --require-hashes --no-deps -r requirements-services.lock
-	python -m pytest -m service
+	python -m pytest -m service --numprocesses=0
+
+test-processors: .venv/ready  ## compare results with those of emulated processors (installs missing QEMU, on Debian as root)
+	@command -v qemu-x86_64 > /dev/null 2>&1 || \
+		(apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qqy qemu-user)
+	python -m pytest -m emulated --numprocesses=0
 
 attack: .venv/ready  ## set parameters to random values, and kill stages at random moments (ROUNDS=500 of each)
 	ROUNDS=$(or $(ROUNDS),500) python -m pytest -m service --numprocesses=0 tests/test_attack.py

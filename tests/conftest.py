@@ -41,7 +41,6 @@ SMALL = {
 }
 ELSEWHERE = ("PROJECT_ROOT", "MLFLOW_TRACKING_URI", "DASK_SCHEDULER_ADDRESS")  # would lead out of a copy
 RESULTS = ("data", "definitions", "models", "attention", "controls", "comparison")
-EMULATED = "test_same_bytes.py"
 SHARE_PROJECT = ("test_pipeline.py", "test_tracking.py", "test_verify.py")  # use `project`, which takes a minute
 
 
@@ -188,8 +187,6 @@ class ByFile(LoadFileScheduling):
 
     def _split_scope(self, nodeid: str) -> str:
         file = super()._split_scope(nodeid)
-        if self.config.option.markexpr == "service":  # servers start one at a time, while processors are emulated
-            return file if file.endswith(EMULATED) else "servers"
         return "project" if file.endswith(SHARE_PROJECT) else file
 
 
@@ -201,8 +198,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log) -> ByFile:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run long files first, so that both processes finish at about the same time."""
     slow = {item.path for item in items if item.get_closest_marker("slow")}
-    first = (EMULATED, *SHARE_PROJECT)
-    items.sort(key=lambda item: (item.path.name not in first, item.path not in slow))
+    items.sort(key=lambda item: (item.path.name not in SHARE_PROJECT, item.path not in slow))
 
 
 @pytest.fixture

@@ -51,7 +51,7 @@ def commands():
 def results(tmp_path_factory):
     """Processor -> path -> content of what the stages write; None is this machine's processor."""
     words = [sys.executable, str(REPOSITORY / "tests/one_process.py"), *(f"{each} tracking=off" for each in commands())]
-    emulators = {name: ("nice", "-n", "19", "qemu-x86_64", "-cpu", name) for name in PROCESSORS}
+    emulators = {name: ("qemu-x86_64", "-cpu", name) for name in PROCESSORS}
     found = {}
     with ExitStack() as running:
         started = {}
@@ -68,7 +68,7 @@ def results(tmp_path_factory):
     return found
 
 
-@pytest.mark.service
+@pytest.mark.emulated
 @pytest.mark.parametrize("processor", PROCESSORS)
 def test_another_processor_gives_the_same_bytes(results, processor):
     here, there = results[None], results[processor]
