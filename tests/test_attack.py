@@ -15,7 +15,7 @@ from contextlib import contextmanager
 import psutil
 import pytest
 import yaml
-from conftest import REPOSITORY, SMALL, Project
+from conftest import REPOSITORY, RESULTS, SMALL, Project
 
 from pipeline.results import folders
 
@@ -168,7 +168,7 @@ def test_no_value_ends_in_a_traceback_or_passes_without_sense(tmp_path):
 
 # ---- kills ----
 
-FOLDERS = ("definitions", "data", "models", "attention", "controls", "comparison")
+FOLDERS = RESULTS
 STAGES = (
     ["dataset"],
     *([stage, f"+variant={name}"] for stage in ("define", "train", "analyze") for name in ("after_shared", "none")),

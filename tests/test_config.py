@@ -148,7 +148,7 @@ print(json.dumps({words: ask(words) for words in json.loads(sys.argv[1])}))
 def answers(tmp_path_factory):
     """Words -> exit code, what was said on standard error, and the configurations with which the stage was called."""
     project = Project(tmp_path_factory.mktemp("answers"), SMALL)
-    for name in (*RESULTS, "definitions"):  # Hydra takes a folder for a group of settings
+    for name in RESULTS:  # Hydra takes a folder for a group of settings
         (project.root / name).mkdir()
     words = json.dumps([*MISTAKES, *ACCEPTED])
     return json.loads(project.run("python", "-c", ASK, words).stdout)
