@@ -80,10 +80,14 @@ def check_tracking(settings: Tracking) -> None:
     An embedded database is mended where that loses nothing.
     """
     if settings.uri:
-        check_kind(settings)
-        _reach_server(settings)
+        _check_address(settings)
         with embedded_store.ready(settings):
             pass
+
+
+def _check_address(settings: Tracking) -> None:
+    check_kind(settings)
+    _reach_server(settings)
 
 
 def _reach_server(settings: Tracking) -> None:
@@ -110,15 +114,14 @@ def tracker_of(settings: Tracking) -> Tracker | None:
     """
     if not settings.uri:
         return None
-    check_tracking(settings)
+    _check_address(settings)
     for name, value in DEFAULTS.items():
         os.environ.setdefault(name, value)
-    with importing():
-        from mlflow.store.tracking import sqlalchemy_store  # noqa: F401 (MLflow would, when first used)
-
     try:
-        _reach_database(settings.uri)
         with embedded_store.ready(settings):
+            with importing():
+                from mlflow.store.tracking import sqlalchemy_store  # noqa: F401 (MLflow would, when first used)
+            _reach_database(settings.uri)
             tracker = Tracker(settings)
         tracker.close_left_open()  # runs of processes that were killed
     except ImportError as error:
