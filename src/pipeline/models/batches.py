@@ -9,10 +9,10 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from pipeline.results.splits import Split
+from pipeline.settings.machine_limits import GROUP
 from pipeline.settings.schema import Train
 
 SHUFFLED_BATCHES = 64  # batches read and shuffled at a time
-GROUP = 64  # batches in one group, at most
 
 
 def shuffled_batches(split: Split, train: Train, rng: Generator) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:

@@ -124,14 +124,8 @@ def replacing(target: Path) -> Iterator[Path]:
     """
     complete_exchange(target)
     aside, old = _asides(target)
-    shutil.rmtree(aside, ignore_errors=True)
-    aside.mkdir(parents=True)
-    try:
+    with _filled(aside):
         yield aside
-        sync(aside)
-    except BaseException:
-        shutil.rmtree(aside, ignore_errors=True)
-        raise
     try:
         if target.exists():
             target.replace(old)
@@ -145,16 +139,27 @@ def replacing(target: Path) -> Iterator[Path]:
 def added_to(target: Path) -> Iterator[Path]:
     """Yield an empty folder whose files replace those of a folder, and no others, when the block succeeds."""
     aside, _ = _asides(target)
-    shutil.rmtree(aside, ignore_errors=True)
-    aside.mkdir(parents=True)
-    try:
+    with _filled(aside):
         yield aside
-        sync(aside)
+    try:
         for path in sorted(path for path in aside.rglob("*") if path.is_file()):
             (target / path.relative_to(aside)).parent.mkdir(parents=True, exist_ok=True)
             path.replace(target / path.relative_to(aside))
     finally:
         shutil.rmtree(aside, ignore_errors=True)
+
+
+@contextmanager
+def _filled(aside: Path) -> Iterator[None]:
+    """Create an empty folder, and bring what the block writes into it to the disk; remove it if the block fails."""
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir(parents=True)
+    try:
+        yield
+        sync(aside)
+    except BaseException:
+        shutil.rmtree(aside, ignore_errors=True)
+        raise
 
 
 def complete_exchange(target: Path) -> None:
