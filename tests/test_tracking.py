@@ -136,7 +136,7 @@ def test_only_runs_of_this_project_whose_process_is_gone_are_closed(settings):
         "a run of another program": (long_ago, {}),
         "a run with another program's tags": (long_ago, {"kind": "x", "process": "worker 7"}),
         "mine": (long_ago, {"kind": "seed", "process": me}),
-        "one that a process began and left": (0, {"kind": "seed", "process": f"{name}/{namespace} 999999999 1.5"}),
+        "one whose process has died": (0, {"kind": "seed", "process": f"{name}/{namespace} 999999999 1.5"}),
         "one whose process number another has": (0, {"kind": "seed", "process": f"{me.rpartition(' ')[0]} 1.5"}),
         "one of another machine": (0, {"kind": "seed", "process": f"other/{namespace} 1 1.5"}),
         "one of another container of this machine": (0, {"kind": "seed", "process": f"{name}/pid:[1] 1 1.5"}),

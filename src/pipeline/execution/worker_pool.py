@@ -103,7 +103,7 @@ def _start_worker() -> None:
 
 
 def _end_with(parent: int) -> None:
-    """End this worker when its parent is gone: one that was killed could not end its workers."""
+    """End this worker once its parent has died: a parent that is killed cannot end its workers."""
     while os.getppid() == parent:
         time.sleep(1)
     os._exit(1)

@@ -61,8 +61,8 @@ class Changed(NamedTuple):
 class Agreement(NamedTuple):
     """What two results have in common; if their `settings` differ, nothing else was compared.
 
-    `digits` is the smallest number of significant digits in which a number of the tables agrees, `numbers` the one that
-    agrees least in each table with differences; `verdicts` and `conclusions` are those that differ, out of how many.
+    Every number in the tables agrees to at least `digits` significant digits; `numbers` holds the number that agrees
+    least, for each table with differences; `verdicts` and `conclusions` are those that differ, out of how many.
     `unproved` is code that no test of this project has run on several processors: the user's own, or of other packages.
     """
 
