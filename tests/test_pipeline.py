@@ -176,7 +176,9 @@ def test_controls_and_explanations_are_reported(project):
             assert explained[variant, name]["key_mass_y0_mean"] == 0  # where the key is 0
             assert explained[variant, name]["key_mass_y1_mean"] > 0
         assert explained[variant, "integrated gradients from the mean"]["key_mass_y0_mean"] > 0
-    assert [(row["variant"], row["seed"]) for row in learning] == [(v, s) for v in VARIANTS for s in (0, 7)]
+    curves = ("key mass", "accuracy")
+    expected = [(v, c, s, part) for v in VARIANTS for c in curves for s in (0, 7) for part in (0.1, 0.5, 0.9)]
+    assert [(row["variant"], row["curve"], row["seed"], row["part"]) for row in learning] == expected
     with np.load(project.root / "models" / AFTER / "snapshots/seed-7.npz") as snapshots:
         assert list(snapshots["batches"]) == [0, 8, 16, 24, 32, 40, 45]
     with np.load(project.root / "attention" / AFTER / "learning.npz") as points:
