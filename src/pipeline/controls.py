@@ -24,12 +24,12 @@ def stage(config: Config) -> None:
     samples = splits.load(config, "train"), splits.load(config, "validation")
     depends_on = partial(fingerprint.of, config, "controls", *samples)
     tasks = {f"{control.name}, {control.variant.name}": (control,) for control in control_samples.planned(config)}
-    files = resume.Files(partial(write_controls, score=config.score), read_controls)
+    files = resume.Files(write_controls, read_controls)
     pool = Pool(config.workers, "controls", "trained", cluster=config.cluster, fingerprint=depends_on)
     with resume.folder_of(depends_on()) as parts, folders.writing(config, "controls") as folder:
         work = partial(_run_control, config, samples, parts.relative_to(ROOT) / "scratch")
         runs = [run for runs in resume.each(parts, files, work, tasks, pool).values() for run in runs]
-        write_controls(folder, runs, config.score)
+        write_controls(folder, runs)
         machine = resume.machine_of(parts, tasks)
     made_on.note(machine, folders.folder(config, "controls"))
     terminal.show_controls(runs, config.score)

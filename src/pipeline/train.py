@@ -26,7 +26,7 @@ def stage(config: Config) -> None:
     data, tasks = samples[0].sha256, {seed: (seed,) for seed in config.seeds}
     depends_on = partial(fingerprint.of, config, "models", *samples)
     files = resume.Files(
-        lambda path, result: write_training(path, {0: result}, data, config.score), lambda path: read_training(path)[0]
+        lambda path, result: write_training(path, {0: result}, data), lambda path: read_training(path)[0]
     )
     prepare = partial(tracker_of, config.tracking)  # before the workers start: see there
     pool = Pool(config.workers, f"train {name}", "seeds", prepare, cluster=config.cluster, fingerprint=depends_on)
@@ -37,7 +37,7 @@ def stage(config: Config) -> None:
     ):
         work = partial(_train_seed, config, samples, process_identity())
         trained = resume.each(parts, files, work, tasks, pool)
-        write_training(folder, trained, data, config.score)
+        write_training(folder, trained, data)
         machine = resume.machine_of(parts, tasks)
     target = folders.folder(config, "models")
     made_on.note(machine, target)

@@ -66,7 +66,7 @@ def write(folder: Path, study: Study, results: list[VariantResult], controls: li
     write_text(folder / "metrics.json", json.dumps(headline(computed.summary, study.score), indent=2) + "\n")
     for result in results:
         name = f"{result.variant.name}.csv"
-        stage_files.write_curves(folder / "training" / name, result.trained, study.score)
+        stage_files.write_curves(folder / "training" / name, result.trained)
         stage_files.write_vectors(folder / "attention" / name, result.attended)
         masses = [{"seed": s, "batch": e.batches, "key_mass": e.key_mass} for s, e in result.explained.items()]
         tables.write(folder / "learning" / name, concat(map(DataFrame, masses)))

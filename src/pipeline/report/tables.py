@@ -62,19 +62,21 @@ def read(path: Path) -> DataFrame:
     return pd.read_csv(path, dtype=text, keep_default_na=False, na_values="nan")
 
 
-def runs(results: list[VariantResult], limits: Thresholds, score: str = "accuracy") -> DataFrame:
+def runs(results: list[VariantResult], limits: Thresholds, score: str = "balanced_accuracy") -> DataFrame:
     """Return a row for each (variant, seed): verdict, peak of the mean vector, held-out loss and score, measures."""
     return DataFrame(
-        _names(result.variant, seed) | _judged(trained, result.attended[seed], limits, score)
+        _names(result.variant, seed) | _judged(trained, result.attended[seed], result.variant.placement, limits, score)
         for result in results
         for seed, trained in result.trained.items()
     )
 
 
-def controls(control_runs: list[ControlRun], limits: Thresholds, score: str = "accuracy") -> DataFrame:
+def controls(control_runs: list[ControlRun], limits: Thresholds, score: str = "balanced_accuracy") -> DataFrame:
     """Return a row for each run of a control, with the columns of `runs`."""
     return DataFrame(
-        {"control": run.control} | _names(run.variant, run.seed) | _judged(run, run.attended, limits, score)
+        {"control": run.control}
+        | _names(run.variant, run.seed)
+        | _judged(run, run.attended, run.variant.placement, limits, score)
         for run in control_runs
     )
 
@@ -84,12 +86,16 @@ def _names(variant: Variant, seed: int) -> dict[str, Any]:
 
 
 def _judged(
-    trained: TrainedSeed | ControlRun, attended: AttendedSeed, limits: Thresholds, score: str
+    trained: TrainedSeed | ControlRun, attended: AttendedSeed, placement: str, limits: Thresholds, score: str
 ) -> dict[str, Any]:
-    learned = trained.score >= getattr(limits, score)
-    word = verdict(learned, attended.measures, attended.vector, attended.key, limits)
+    word = verdict(learned(trained, limits, score), attended.measures, placement == "after", limits)
     peak = int(attended.vector.argmax())
-    return {"verdict": word, "peak_step": peak, "loss": trained.loss, score: trained.score} | attended.measures
+    return {"verdict": word, "peak_step": peak, "loss": trained.loss} | trained.scores | attended.measures
+
+
+def learned(trained: TrainedSeed | ControlRun, limits: Thresholds, score: str) -> bool:
+    """Return whether a model has learned its task; never if its score is NaN."""
+    return bool(trained.scores[score] >= getattr(limits, score))
 
 
 def summary(results: list[VariantResult], runs: DataFrame) -> DataFrame:
@@ -132,7 +138,7 @@ def _spreads(groups: "DataFrameGroupBy[Any, Any]", columns: list[str]) -> DataFr
     return spreads.set_axis(["_".join(names) for names in spreads.columns], axis=1)
 
 
-def learning(results: list[VariantResult], limits: Thresholds, score: str = "accuracy") -> DataFrame:
+def learning(results: list[VariantResult], limits: Thresholds, score: str = "balanced_accuracy") -> DataFrame:
     """Return for each (variant, seed) when the task was learned, and when attention found the key.
 
     `learned_at` is the first point of the training curve whose score reaches its limit. `found_at` is the first point
@@ -143,7 +149,7 @@ def learning(results: list[VariantResult], limits: Thresholds, score: str = "acc
     for result in results:
         for seed, trained in result.trained.items():
             learned = (batch for batch, _, reached in trained.curve if reached >= getattr(limits, score))
-            found = _found_at(result.explained[seed], result.attended[seed].key, limits.lift)
+            found = _found_at(result.explained[seed], result.attended[seed].key, limits.skill)
             row = {"variant": result.variant.name, "seed": seed}
             rows.append(row | {"learned_at": float(next(learned, math.nan)), "found_at": found})
     return DataFrame(rows)
@@ -151,7 +157,7 @@ def learning(results: list[VariantResult], limits: Thresholds, score: str = "acc
 
 def _found_at(explained: ExplainedSeed, key: NDArray[np.float64], lift: float) -> float:
     at_key = key[explained.vectors.argmax(axis=1)] > 0
-    correct = at_key & (explained.key_mass * len(key) >= lift * key.sum())
+    correct = at_key & (explained.key_mass * len(key) >= 2 * key.sum())
     missed = np.flatnonzero(~correct)
     first = missed[-1] + 1 if len(missed) else 0
     return float(explained.batches[first]) if first < len(correct) else math.nan
