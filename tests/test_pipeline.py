@@ -100,7 +100,7 @@ ALL = ["dataset", *DEFINITIONS, *TRAINS, *ANALYSES, "controls", "compare"]
 ROOMS = {
     "settings": ALL,
     "results": ALL,
-    "tasks": ["dataset", "controls"],
+    "tasks": ["dataset", *TRAINS, "controls"],
     "models": [*TRAINS, *ANALYSES, "controls"],
     "measures": [*ANALYSES, "controls"],
     "report": ["compare"],

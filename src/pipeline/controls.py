@@ -3,7 +3,6 @@
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from pipeline.execution import dask_cluster, fingerprint, resume
 from pipeline.execution.command_line import command
@@ -41,9 +40,8 @@ def _run_control(config: Config, samples: tuple[Split, Split], scratch: Path, co
 
     `samples` are those of the study; a control that needs others draws them in the folder `scratch`.
     """
-    (ROOT / scratch).mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=ROOT / scratch) as folder:
-        drawn = control_samples.samples_of(config, control, samples, Path(folder))
+    with folders.temporary(scratch) as folder:
+        drawn = control_samples.samples_of(config, control, samples, folder)
         changed = (control.name, control.variant, control.data)
         seeds, observe = config.controls.seeds, dask_cluster.check_wanted
         return [read_model.control_seed(config, changed, seed, drawn, observe) for seed in seeds]

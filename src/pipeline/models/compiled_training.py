@@ -28,7 +28,9 @@ def training_steps(classifier: keras.Model, optimizer: keras.Optimizer, variance
             values, states = ([tf.convert_to_tensor(variable) for variable in part] for part in (variables, others))
             with tf.GradientTape() as tape:
                 tape.watch(values)
-                p, states, added = classifier.stateless_call(values, states, x[index], training=True, return_losses=True)
+                p, states, added = classifier.stateless_call(
+                    values, states, x[index], training=True, return_losses=True
+                )
                 batch_loss = tf.reduce_mean(loss_of(y[index], p))
                 minimized = sum(added, batch_loss)
             optimizer.apply(tape.gradient(minimized, values), variables)

@@ -52,7 +52,7 @@ def train_seed(study: Study, seed: int, split: Split, held_out: Split, observe: 
     score_of = held_out_score.regression if regression else held_out_score.classification
     loss, scores = score_of(compiled.predict, held_out)
     _check_finite(loss, variant.name, study.train)
-    return TrainedSeed(get_weights(compiled.model.classifier), snapshots, curve, loss, scores)
+    return TrainedSeed(get_weights(compiled.model.classifier), snapshots, curve, loss, scores, split.sha256)
 
 
 class _Compiled(NamedTuple):

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pipeline.results.file_formats import (
     read_arrays,
     read_csv,
-    read_hash,
+    read_hashes,
     write_arrays,
     write_csv,
     write_text,
@@ -50,7 +50,7 @@ class TrainedSeed(NamedTuple):
     """The result of training one seed; `loss` and `scores` are those on the held-out samples.
 
     For a classification they are binary cross-entropy (nats), and balanced accuracy and accuracy (shares); for a
-    regression mean squared error and coefficient of determination.
+    regression mean squared error and coefficient of determination. `data` is the hash of the training samples.
     """
 
     weights: Weights
@@ -58,6 +58,7 @@ class TrainedSeed(NamedTuple):
     curve: list[Point]
     loss: float
     scores: dict[str, float]
+    data: str = ""
 
     def weights_hash(self) -> str:
         """Return a hash of the bytes of all weights."""
@@ -110,9 +111,14 @@ class ControlRun(NamedTuple):
     curve: list[Point]
 
 
-def write_training(folder: Path, trained: dict[int, TrainedSeed], data: str) -> None:
-    """Write metrics.csv, history.csv, {weights,snapshots}/seed-N.npz, and data.txt, the hash of the data."""
-    write_text(folder / "data.txt", data + "\n")
+def write_training(folder: Path, trained: dict[int, TrainedSeed]) -> None:
+    """Write metrics.csv, history.csv, {weights,snapshots}/seed-N.npz, and data.txt.
+
+    data.txt has the hash of the training samples, if all seeds share them, else a line for each seed with that of its
+    own.
+    """
+    hashes = [result.data for result in trained.values()]
+    write_text(folder / "data.txt", "".join(f"{data}\n" for data in (hashes if len(set(hashes)) > 1 else hashes[:1])))
     for seed, result in trained.items():
         write_arrays(folder / "weights" / f"seed-{seed}.npz", result.weights)
         snapshots = result.snapshots
@@ -143,19 +149,20 @@ def _read_curves(path: Path, *names: str) -> dict[tuple[str, ...], list[Point]]:
 def read_training(folder: Path) -> dict[int, TrainedSeed]:
     """Return seed -> what `write_training` wrote."""
     curves, trained = _read_curves(folder / "history.csv", "seed"), {}
-    for row in read_csv(folder / "metrics.csv"):
+    rows, data = read_csv(folder / "metrics.csv"), read_hashes(folder / "data.txt")
+    for row, drawn in zip(rows, data * len(rows) if len(data) == 1 else data, strict=True):
         name = row.pop("seed")
         kept = read_arrays(folder / "snapshots" / f"seed-{name}.npz")
         snapshots = Snapshots(kept.pop(BATCHES), kept)
         weights = read_arrays(folder / "weights" / f"seed-{name}.npz")
         loss, scores = float(row.pop("loss")), numbers(row)
-        trained[int(name)] = TrainedSeed(weights, snapshots, curves[name,], loss, scores)
+        trained[int(name)] = TrainedSeed(weights, snapshots, curves[name,], loss, scores, drawn)
     return trained
 
 
 def read_dataset(folder: Path) -> str:
-    """Return the hash of the data that a variant was trained on."""
-    return read_hash(folder / "data.txt")
+    """Return the hash of the data that a variant was trained on, or those of its seeds, one a line."""
+    return "\n".join(read_hashes(folder / "data.txt"))
 
 
 def write_attention(folder: Path, attended: dict[int, AttendedSeed]) -> None:

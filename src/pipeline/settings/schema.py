@@ -52,6 +52,7 @@ class Data:
     key_step: Annotated[int, Field(strict=True, ge=0, lt=LONGEST)]
     key_coding: Literal["zero_one", "plus_minus"]
     seed: Seed
+    per_seed: Annotated[bool, Field(strict=True)] = False
 
     @property
     def shape(self) -> Shape:

@@ -90,8 +90,7 @@ def samples_of(study: Study, control: Control, unchanged: tuple[Split, Split], f
     generator, drawn, first = lookup.draw_of(study.task), [], 0
     draw = lookup.unrelated(generator) if control.unrelated else generator
     for (name, samples), stream in zip(counts.items(), SeedSequence(control.data.seed).spawn(2), strict=True):
-        (folder / name).mkdir()
-        splits.write(folder / name, range(first, first + samples), control.data, stream, draw)
-        drawn.append(Split(folder / name, samples))
+        drawn.append(splits.write(folder / name, range(first, first + samples), control.data, stream, draw))
+        splits.check_labels(drawn[-1], name, study.task)
         first += samples
     return drawn[0], drawn[1]
