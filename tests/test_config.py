@@ -15,7 +15,7 @@ from pipeline.models.build import check_sums
 from pipeline.settings.project import names_in
 
 pytestmark = pytest.mark.slow
-VARIANTS = "after_shared, after_unshared, bahdanau, before_shared, before_unshared, dense, luong, multi_head, none"
+VARIANTS = ", ".join(names_in("variant"))
 TASKS = ", ".join(names_in("task"))
 EACH = "a list of one or more different values, each"
 COUNT = "a whole number of at least 1 and at most 1000000000"
@@ -25,7 +25,7 @@ SEED = "a whole number of at least 0 and at most 4294967295"
 SHARE = "a finite number above 0 and below 1"
 POSITIVE = "a finite number above 0 and at most 10"
 NOISE = "a finite number of at least 0 and at most 1000000"
-DATA = "samples, validation_share, time_steps, input_dim, key_step, key_coding, seed."
+DATA = "samples, validation_share, time_steps, input_dim, key_step, key_coding, seed, per_seed."
 RULES = {  # what a value must be -> values that are not, as they are written and named
     f"{UP_TO_A_MILLION}.": "train.epochs=many train.epochs=true train.epochs=2.0 train.epochs='2' train.epochs=[2] "
     "train.epochs=null train.epochs=100000000000000000000 explain.permutations=0 compare.resamples=1000001",
@@ -98,6 +98,8 @@ MISTAKES = {
     "+variant=dense variant.reader=lstm": "variant.reader is lstm: it must be dense, or null.",
     "+variant=none variant.reader=dense": "variant.reader has no value to replace: write +variant.reader=VALUE on",
     "+variant=none +variant.uniform=1": "variant.uniform is 1: it must be true or false.",
+    "data.per_seed=1": "data.per_seed is 1: it must be true or false.",
+    "task=planted_in_series data.per_seed=true": "data.per_seed is true: it must be false, since the samples of plante",
     "~task": f"task is null: it must be one of {TASKS}.",
     "task.nois=1": "task.nois is not a parameter: it is not in the file of conf/task/ that was chosen.",
     "+task.nois=1": "task.nois is not a parameter: planted_key has feature, noise.",

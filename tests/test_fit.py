@@ -2,10 +2,12 @@
 
 import dataclasses
 
+import keras
 import numpy as np
 import pytest
 from conftest import one_sentence
 
+from pipeline.attention import AvertedAttention
 from pipeline.measures import read_model
 from pipeline.models import batches, build, compiled_training, fit, functions, held_out_score
 from pipeline.results import splits
@@ -115,11 +117,23 @@ def test_groups_have_every_batch_in_order_and_end_at_points_of_the_curve(split, 
     assert all((x[count:] == 0).all() for x, _, count in found)
 
 
-def test_training_steps_are_those_of_keras(split):
-    import keras
+class Regularized(AvertedAttention):
+    """Adds a loss, and has a weight that is regularized."""
 
+    def build(self, shape):
+        super().build(shape)
+        self.add_weight(shape=(), initializer="ones", regularizer=keras.regularizers.L2(0.5), name="regularized")
+
+
+LOSSES = {"_target_": f"{__name__}.Regularized", "step": 2, "strength": 5.0, "shared": False}
+
+
+@pytest.mark.parametrize(
+    "variant", [Variant("after", "unshared", name="a"), Variant("after", attention=LOSSES, name="losses")]
+)
+def test_training_steps_are_those_of_keras_and_what_layers_add_is_minimized_but_not_recorded(variant, split):
     x, y, _ = next(batches.groups(split, Train(1, 16, 0.1, 6, 1), np.random.default_rng(0)))
-    ours, theirs = (initial(study().variant, 1).classifier for _ in range(2))
+    ours, theirs = (initial(variant, 1).classifier for _ in range(2))
     optimizer = keras.optimizers.Adam(0.02)
     optimizer.build(ours.trainable_variables)
     loss, accuracy = compiled_training.training_steps(ours, optimizer)(x, y, 5)
@@ -180,8 +194,6 @@ def test_training_that_diverges_is_refused(split):
 
 
 def test_a_process_compiles_a_variant_once_for_all_seeds(split, monkeypatch):
-    import keras
-
     traced, loss = [], keras.losses.binary_crossentropy
     monkeypatch.setattr(keras.losses, "binary_crossentropy", lambda *values: traced.append(values) or loss(*values))
     fit._compiled.cache_clear()

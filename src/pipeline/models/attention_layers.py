@@ -309,6 +309,10 @@ class SelfAttentionPooling(keras.layers.Layer):
         self.heads, self.key_dim = heads, key_dim
         self.inner = keras.layers.MultiHeadAttention(heads, key_dim, name="multi_head")
 
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Create the kernels."""
+        self.inner.build(input_shape, input_shape)
+
     def call(self, inputs: KerasTensor, return_attention_scores: bool = False) -> Output:
         """Attend from every state to every state."""
         context, weights = self.inner(inputs, inputs, return_attention_scores=True)
