@@ -29,6 +29,7 @@ from pipeline.settings.schema import Compare, Controls, Data, Explain, Model, Pr
 
 LIMITS = Thresholds(0.95, 2.0, 0.95, 0.5, 0.9)
 COMPARE = Compare(0.95, 500, 0, LIMITS)
+METRICS = [metric for metrics in effects.FAMILIES.values() for metric in metrics]
 KEY = np.array([0, 0, 1.0, 0])
 
 
@@ -49,7 +50,7 @@ def test_verdicts():
 
 def runs(cells, metric="key_mass"):
     """Return a table of runs: (placement, sharing) -> values of a metric for each seed, all other metrics 0.5."""
-    fixed = {"verdict": CORRECT, **dict.fromkeys((*effects.METRICS, "accuracy"), 0.5)}
+    fixed = {"verdict": CORRECT, **dict.fromkeys((*METRICS, "accuracy"), 0.5)}
     return DataFrame(
         {"variant": f"{placement}_{sharing}", "placement": placement, "sharing": sharing, "seed": seed}
         | fixed
@@ -79,7 +80,14 @@ def test_effects_by_hand():
     assert rows["sharing"]["mean_difference"] == pytest.approx(-0.14)
     assert rows["interaction"]["mean_difference"] == pytest.approx(-0.28)
     assert rows["sharing"]["p_a_over_b"] == rows["interaction"]["p_a_over_b"] == 0
-    assert {row["p_holm"] for row in rows.values()} == {3 * 0.0625}
+    assert rows["unsharing before"]["mean_difference"] == 0
+    assert rows["unsharing before"]["p_a_over_b"] == 0.5
+    assert rows["unsharing after"]["mean_difference"] == pytest.approx(-0.28)
+    assert rows["unsharing after"]["p_a_over_b"] == 0
+    assert {effect: row["p_holm"] for effect, row in rows.items()} == {
+        **dict.fromkeys(["placement", "sharing", "interaction", "unsharing after"], 5 * 0.0625),
+        "unsharing before": 1,
+    }
     assert {row["n"] for row in rows.values()} == {5}
     assert rows["placement"]["low"] <= rows["placement"]["iqm"] <= rows["placement"]["high"]
 
@@ -116,29 +124,43 @@ def answer(table):
 
 def test_the_answer_follows_the_numbers():
     said = answer(runs(CELLS))
-    assert "Of 20 runs 20 learned the task, and in 20 of these (100% of them, 95% interval 100% to 100%)" in said
-    assert re.search(r"After the LSTM, attention puts 0\.467 more of its weight on the planted step", said)
-    assert re.search(r"Unshared, it puts 0\.133 less of its weight there than shared", said)
-    assert said.count("cannot be told from chance") == 2  # five seeds can never reach 0.05
+    names = "before_shared, before_unshared, after_shared and after_unshared"
+    found = f"attention finds the planted step (verdict *correct*) in 5 of 5 seeds of {names}"
+    assert f"Of 20 runs 20 learned the task, and {found} (exact 95% interval 48% to 100%)." in said
+    means = "Shared, the mean key mass is 0.180 before the LSTM and 0.780 after it; unshared, it is 0.180 and 0.500"
+    assert f"{means}: over both, placement after the LSTM changes it by +0.467 (95% interval " in said
+    assert "P(after > before) = 1.00, corrected p = 0.31, not to be told from chance), as the interquartile" in said
+    before, after = said.split("Unsharing attention changes it by ")[1].split(" before the LSTM, and by ")
+    assert before.startswith("+0.000 (95% interval +0.000 to +0.000, P(unshared > shared) = 0.50, corrected p = 1,")
+    assert after.startswith("-0.267 (95% interval -0.")
+    assert said.count("not to be told from chance") == 3  # five seeds can never reach 0.05
     turned = {("after" if p == "before" else "before", s): values for (p, s), values in CELLS.items()}
-    assert "After the LSTM, attention puts 0.467 less of its weight" in answer(runs(turned))
+    assert "placement after the LSTM changes it by -0.467" in answer(runs(turned))
     many = {cell: np.tile(values, 2) for cell, values in CELLS.items()}
-    assert "chance" not in answer(runs(many))
+    assert answer(runs(many)).count("chance") == 1  # unsharing before the LSTM changes nothing
 
 
-def test_the_share_of_correct_runs_is_over_seeds():
-    table = runs(CELLS)
-    table.loc[table["seed"] == 4, "verdict"] = LATE  # all four runs of one seed of five
-    table.loc[table["seed"] == 3, "verdict"] = NOT_LEARNED
+def test_the_share_of_correct_runs_is_over_all_seeds_of_a_variant():
+    table = runs({cell: [*values, *values] for cell, values in CELLS.items()})
+    table.loc[(table["seed"] == 4) & (table["placement"] == "after"), "verdict"] = LATE
+    table.loc[(table["seed"] == 3) & (table["variant"] == "after_unshared"), "verdict"] = NOT_LEARNED
     said = answer(table)
-    assert "Of 20 runs 16 learned the task, and in 12 of these (75% of them, 95% interval 25% to 100%)" in said
+    assert "Of 40 runs 39 learned the task" in said
+    assert (
+        "in 10 of 10 seeds of before_shared and before_unshared (exact 95% interval 69% to 100%), "
+        "9 of 10 seeds of after_shared (55% to 100%) and 8 of 10 seeds of after_unshared (44% to 97%)."
+    ) in said
     said = answer(table.assign(verdict=NOT_LEARNED))
-    assert "Of 20 runs 0 learned the task, and in 0 of these the attention vector" in said
+    assert "Of 40 runs 0 learned the task, and attention finds the planted step (verdict *correct*) in 0 of 10" in said
+    one = runs({cell: values[:1] for cell, values in CELLS.items()})[:1]
+    assert "in 1 of 1 seed of before_shared (exact 95% interval 3% to 100%)." in answer(one)
 
 
 def test_the_verdict_table_shows_failures():
     row = {"variant": "x", "seeds": 4, **dict.fromkeys(VERDICTS, 0), CORRECT: 3, SILENT: 1}
     assert "| x | 3 of 4 | 0 of 4 | 0 of 4 | 1 of 4 | 0 of 4 |" in markdown_tables.verdicts_table(DataFrame([row]))
+    row |= {"correct_low": 0.194, "correct_high": 0.994}
+    assert "| x | 3 of 4 [19%, 99%] | 0 of 4 |" in markdown_tables.verdicts_table(DataFrame([row]))
 
 
 def test_doubling_the_probe_samples_by_repetition_changes_no_interval():
@@ -174,31 +196,6 @@ def result(vectors, masses, curve=((1, 0.5, 0.5), (2, 0.1, 0.96), (3, 0.1, 0.9),
 AT_KEY, EARLY = [0.1, 0.1, 0.7, 0.1], [0.7, 0.1, 0.1, 0.1]
 
 
-@pytest.mark.parametrize(
-    ("vectors", "masses", "found"),
-    [
-        ([EARLY, AT_KEY, AT_KEY], [0.1, 0.7, 0.7], 1),
-        ([AT_KEY, EARLY, AT_KEY], [0.7, 0.1, 0.7], 2),  # lost again in between
-        ([AT_KEY, AT_KEY], [0.7, 0.7], 0),
-        ([AT_KEY, AT_KEY], [0.49, 0.5], 1),  # four steps: a mass of 0.5 is a lift of 2
-        ([AT_KEY, EARLY], [0.7, 0.1], np.nan),
-    ],
-)
-def test_when_the_key_is_found(vectors, masses, found):
-    table = tables.learning([result(vectors, masses)], LIMITS)
-    np.testing.assert_equal(
-        table.to_dict("records"), [{"variant": "after_shared", "seed": 3, "learned_at": 2, "found_at": found}]
-    )
-
-
-def test_a_task_never_learned_has_no_time_at_which_it_was():
-    table = tables.learning([result([AT_KEY], [0.7], [(1, 0.7, 0.5)])], LIMITS)
-    assert np.isnan(table["learned_at"][0])
-    assert "never, in 1 seed |" in markdown_tables.learning_table(table)
-    more = concat([table, table.assign(seed=4, learned_at=8.0, found_at=6.0)])
-    assert "| after_shared | 8 (8 to 8), in 1 of 2 seeds | 3 (0 to 6) |" in markdown_tables.learning_table(more)
-
-
 def control(name, accuracies):
     attended = AttendedSeed(np.full(4, 0.25), KEY, {"key_mass": 0.25, "key_lift": 1, "entropy": 1.0, "late_mass": 0.25})
     return [ControlRun(name, VARIANT, seed, 0.1, accuracy, attended) for seed, accuracy in enumerate(accuracies)]
@@ -212,7 +209,7 @@ def rendered(uniform=(1.0, 0.99), null=(0.5, 0.51), coding="zero_one"):
     def spread(*names):
         return {"variant": "after_shared"} | {f"{name}_{kind}": 0.5 for name in names for kind in ("mean", "sd")}
 
-    summary = spread(*effects.METRICS, "accuracy", "permuted_change", "permuted_accuracy")
+    summary = spread(*METRICS, "entropy", "accuracy", "permuted_change", "permuted_accuracy")
     explained = spread(*tables.SHOWN, *tables.AGREEMENT)
     all_tables = Tables(
         table,
@@ -220,7 +217,7 @@ def rendered(uniform=(1.0, 0.99), null=(0.5, 0.51), coding="zero_one"):
         effects.estimate(table, COMPARE),
         tables.controls(control(UNIFORM, uniform) + control(NULL_KEY, null), LIMITS),
         DataFrame([explained | {"explanation": name} for name in ("attention", UNTRAINED, "occlusion")]),
-        tables.learning([result([AT_KEY], [0.7])], LIMITS),
+        tables.learning([result([EARLY, AT_KEY], [0.1, 0.7])]),
     )
     return render.render(study(coding), all_tables, result([AT_KEY], [0.7]))
 

@@ -41,11 +41,10 @@ RULES = {  # what a value must be -> values that are not, as they are written an
     f"{SHARE}.": "data.validation_share=1 data.validation_share=nan",
     f"{POSITIVE}.": "train.learning_rate=nan train.learning_rate=inf train.learning_rate=true "
     "train.learning_rate=1e+30",
-    "a finite number of at least 1 and at most 10000.": "compare.thresholds.lift=0.5",
-    "a finite number of at least 0 and at most 1.": "compare.thresholds.mass=2",
+    "a finite number of at least 0 and at most 1.": "compare.thresholds.skill=2 explain.tolerance=-1",
     f"{NOISE}.": "task.noise=true task.noise=null task.noise=-1 task.noise=1e+30 task.noise=[1]",
     "a whole number, or null.": "task.feature=true task.feature=1.5 task.feature=[0]",
-    "a section with accuracy, lift, entropy, mass, r2.": "compare.thresholds=2",
+    "a section with balanced_accuracy, r2, skill, entropy, readout.": "compare.thresholds=2",
     f"a section with {DATA}": "data=null data=5",
     "at most data.samples, 800.": "train.batch_size=801",
     "enough for a batch of 16 to train on": "controls.null_key_samples=9",

@@ -99,10 +99,12 @@ def test_initial_weights_come_from_the_seed_alone():
 
 def test_evaluation_by_hand(split):
     ones = split.rows("y").mean()
-    confident = held_out_score.classification(lambda x: np.where(x[:, 2, :1] > 0.5, 0.8, 0.2), split)
-    assert confident == pytest.approx((-np.log(0.8), 1.0))
-    constant = held_out_score.classification(lambda x: np.full((len(x), 1), 0.75), split)
-    assert constant == pytest.approx((-ones * np.log(0.75) - (1 - ones) * np.log(0.25), ones))
+    loss, scores = held_out_score.classification(lambda x: np.where(x[:, 2, :1] > 0.5, 0.8, 0.2), split)
+    assert loss == pytest.approx(-np.log(0.8))
+    assert scores == {"balanced_accuracy": 1, "accuracy": 1}
+    loss, scores = held_out_score.classification(lambda x: np.full((len(x), 1), 0.75), split)
+    assert loss == pytest.approx(-ones * np.log(0.75) - (1 - ones) * np.log(0.25))
+    assert scores == {"balanced_accuracy": 0.5, "accuracy": pytest.approx(ones)}
 
 
 @pytest.mark.parametrize(("log_every", "sizes"), [(4, [4] * 7 + [2]), (7, [5, 2] * 4 + [2]), (100, [5] * 6)])
@@ -152,7 +154,7 @@ def test_training_steps_are_those_of_keras_and_what_layers_add_is_minimized_but_
 def test_a_seed_does_not_depend_on_those_before_it(split):
     alone, _, again = (train(split, study(), seed) for seed in (5, 6, 5))
     assert alone.weights_hash() == again.weights_hash()
-    assert (alone.curve, alone.loss, alone.score) == (again.curve, again.loss, again.score)
+    assert (alone.curve, alone.loss, alone.scores) == (again.curve, again.loss, again.scores)
 
 
 def test_the_curve_and_snapshots_cover_training(split):
@@ -162,7 +164,7 @@ def test_the_curve_and_snapshots_cover_training(split):
     assert len(parts) > 5
     assert [batch for batch, _, _ in result.curve] == [*range(4, 150, 4), 150]  # 5 epochs of 30 batches
     assert result.curve[-1][1] < result.curve[0][1]
-    assert result.score > 0.9
+    assert result.scores["accuracy"] > 0.9
     batches, kept = result.snapshots
     assert list(batches) == [0, *range(4, 150, 4), 150]
     untrained = build.get_weights(initial(study().variant).attention)

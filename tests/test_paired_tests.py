@@ -4,7 +4,7 @@ from itertools import product
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -51,6 +51,26 @@ def test_interval_covers_as_often_as_it_says():
 
 def test_paired_probability_by_hand():
     assert paired_tests.paired_probability([1, 2, 3, 4], [0, 2, 4, 5]) == 0.375  # one larger, one tie, of four
+    assert paired_tests.paired_probability([0.1 + 0.2], [0.3]) == 0.5  # a tie but for rounding
+
+
+@pytest.mark.parametrize(
+    ("correct", "seeds", "interval"),
+    [(8, 10, (0.4439, 0.9748)), (10, 10, (0.6915, 1)), (0, 10, (0, 0.3085)), (1, 1, (0.025, 1)), (0, 1, (0, 0.975))],
+)
+def test_exact_interval_of_a_share_by_tables(correct, seeds, interval):
+    assert paired_tests.proportion_interval(correct, seeds) == pytest.approx(interval, abs=5e-5)
+
+
+@settings(max_examples=25)
+@given(st.integers(1, 20), st.floats(0.01, 0.99), st.sampled_from([0.8, 0.95]))
+def test_exact_interval_of_a_share_covers_at_least_as_often_as_it_says(seeds, share, confidence):
+    intervals = [paired_tests.proportion_interval(k, seeds, confidence) for k in range(seeds + 1)]
+    chances = stats.binom.pmf(np.arange(seeds + 1), seeds, share)
+    covered = [low <= share <= high for low, high in intervals]
+    assert chances[covered].sum() >= confidence - 1e-9
+    for k, (low, high) in enumerate(intervals):
+        assert 0 <= low <= k / seeds <= high <= 1
 
 
 @given(samples)

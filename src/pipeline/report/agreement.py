@@ -20,7 +20,7 @@ from pipeline.settings.project import UserError
 from pipeline.settings.user_code import TARGET
 
 LEVELS = ("bytes", "digits", "verdicts", "conclusions")
-NAMES = ("control", "effect", "metric", "explanation", "variant", "seed", "batch", "step")  # columns that name a row
+NAMES = ("control", "effect", "metric", "explanation", "variant", "seed", "curve", "part", "batch", "step")
 ALL_DIGITS = 9  # significant digits in the tables
 NEGLIGIBLE = 1e-9  # absolute difference below which two numbers agree in all digits, since one of them may be zero
 MISSING = "missing"
@@ -179,7 +179,7 @@ def _rows(files: Files, table: str) -> list[dict[str, Any]]:
 
 def _name(row: Mapping[str, Any]) -> str:
     """Return what tells a row of a table from the others, such as "after_shared, seed 3"."""
-    words = {"seed": "seed ", "batch": "batch ", "step": "step "}
+    words = {"seed": "seed ", "part": "part ", "batch": "batch ", "step": "step "}
     return ", ".join(f"{words.get(name, '')}{row[name]}" for name in NAMES if name in row)
 
 

@@ -1,11 +1,13 @@
 """The 2 x 2 comparison: the effects of placement and sharing, paired by seed."""
 
+from collections.abc import Iterator
 from itertools import product
+from typing import Any
 
 import numpy as np
 from numpy.random import Generator, default_rng
 from numpy.typing import NDArray
-from pandas import DataFrame, concat
+from pandas import DataFrame
 
 from pipeline.report import paired_tests
 from pipeline.settings.project import UserError
@@ -13,17 +15,10 @@ from pipeline.settings.schema import Compare
 
 Values = NDArray[np.float64]
 PLACEMENTS, SHARINGS = ("before", "after"), ("shared", "unshared")  # an effect is the second minus the first
+PLACEMENT, UNSHARING = "placement", {placement: f"unsharing {placement}" for placement in PLACEMENTS}  # effects
 SIGNIFICANCE = 0.05  # level
-METRICS = (
-    "key_mass",
-    "key_lift",
-    "hit_rate",
-    "mean_hit",
-    "average_precision",
-    "late_mass",
-    "entropy",
-    "input_dependence",
-)
+PRIMARY, EXPLORATORY = "primary", "exploratory"
+FAMILIES = {PRIMARY: ("key_mass",), EXPLORATORY: ("hit_rate", "value_weighted_mass", "late_mass")}  # of tests
 
 
 def contrasts(cells: Values) -> dict[str, tuple[Values, Values]]:
@@ -31,13 +26,15 @@ def contrasts(cells: Values) -> dict[str, tuple[Values, Values]]:
 
     An effect is the paired difference of the first and the second group. placement: after - before, both averaged over
     sharing; sharing: unshared - shared, both averaged over placement; interaction: the effect of sharing after the LSTM
-    less that before it.
+    less that before it. The simple effects are the effect of sharing at one placement.
     """
     (before_shared, before_unshared), (after_shared, after_unshared) = cells
     return {
-        "placement": (cells[1].mean(axis=0), cells[0].mean(axis=0)),
+        PLACEMENT: (cells[1].mean(axis=0), cells[0].mean(axis=0)),
         "sharing": (cells[:, 1].mean(axis=0), cells[:, 0].mean(axis=0)),
         "interaction": (after_unshared - after_shared, before_unshared - before_shared),
+        UNSHARING["before"]: (before_unshared, before_shared),
+        UNSHARING["after"]: (after_unshared, after_shared),
     }
 
 
@@ -49,15 +46,15 @@ def cells_of(runs: DataFrame) -> list[DataFrame]:
     return [] if any(cell.empty for cell in cells) else cells
 
 
-def estimate(runs: DataFrame, settings: Compare, score: str = "accuracy") -> DataFrame:
-    """Return a row for each effect and metric, p-values Holm-corrected over the three effects of a metric.
+def estimate(runs: DataFrame, settings: Compare) -> DataFrame:
+    """Return a row for each effect and metric, p-values Holm-corrected over all tests of its family.
 
-    The table is empty if there is no variant for one of the four cells of the 2 x 2 design, or no mask.
+    A metric that is missing, or NaN in all runs, is left out. The table is empty if there is no variant for one of the
+    four cells of the 2 x 2 design, or no mask.
 
     Args:
-        runs: a row for each (variant, seed), the seeds of each variant in the same order.
+        runs: a row for each (variant, seed), the seeds of each variant in the same order, in full precision.
         settings: confidence, number of resamples, and seed of the random numbers.
-        score: name of the score, compared as well as the measures of attention.
 
     Raises:
         UserError: if there are fewer than two seeds, or a value is NaN or infinite.
@@ -68,34 +65,33 @@ def estimate(runs: DataFrame, settings: Compare, score: str = "accuracy") -> Dat
     if min(map(len, cells)) < 2:
         raise UserError("seeds: the comparison needs at least two seeds.")
     rng = default_rng(settings.seed)
-    return concat([_effects_on(metric, cells, settings, rng) for metric in (*METRICS, score)], ignore_index=True)
+    table = DataFrame(
+        {"family": family, "metric": metric} | row
+        for family, metrics in FAMILIES.items()
+        for metric in metrics
+        if metric in runs and not runs[metric].isna().all()
+        for row in _effects_on(metric, cells, settings, rng)
+    )
+    return table.assign(p_holm=table.groupby("family")["p"].transform(paired_tests.holm))
 
 
-def _effects_on(metric: str, cells: list[DataFrame], settings: Compare, rng: Generator) -> DataFrame:
+def _effects_on(metric: str, cells: list[DataFrame], settings: Compare, rng: Generator) -> Iterator[dict[str, Any]]:
     pairs = contrasts(np.reshape([_finite(runs, metric) for runs in cells], (2, 2, -1)))
-    differences = [a - b for a, b in pairs.values()]
-    tests = [
-        (
-            paired_tests.bootstrap_interval(d, rng, confidence=settings.confidence, resamples=settings.resamples),
-            paired_tests.sign_flip_test(d, rng, settings.resamples),
+    for effect, (a, b) in pairs.items():
+        low, high = paired_tests.bootstrap_interval(
+            a - b, rng, confidence=settings.confidence, resamples=settings.resamples
         )
-        for d in differences
-    ]
-    seeds, p_values = len(differences[0]), [p for _, p in tests]
-    columns = {
-        "effect": list(pairs),
-        "metric": metric,
-        "n": seeds,
-        "mean_difference": np.mean(differences, axis=1),
-        "iqm": paired_tests.interquartile_mean(differences, axis=1),
-        "low": [low for (low, _), _ in tests],
-        "high": [high for (_, high), _ in tests],
-        "p_a_over_b": [paired_tests.paired_probability(a, b) for a, b in pairs.values()],
-        "p": p_values,
-        "p_holm": paired_tests.holm(p_values),
-        "smallest_p": paired_tests.smallest_p(seeds, settings.resamples),
-    }
-    return DataFrame(columns)
+        yield {
+            "effect": effect,
+            "n": len(a),
+            "mean_difference": (a - b).mean(),
+            "iqm": float(paired_tests.interquartile_mean(a - b)),
+            "low": low,
+            "high": high,
+            "p_a_over_b": paired_tests.paired_probability(a, b),
+            "p": paired_tests.sign_flip_test(a - b, rng, settings.resamples),
+            "smallest_p": paired_tests.smallest_p(len(a), settings.resamples),
+        }
 
 
 def _finite(runs: DataFrame, metric: str) -> Values:

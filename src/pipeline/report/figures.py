@@ -12,11 +12,12 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from pandas import DataFrame
 
-from pipeline.report.titles import EFFECT_MEASURES, MEASURES
+from pipeline.report.effects import EXPLORATORY, UNSHARING
+from pipeline.report.titles import CURVES, MEASURES
 from pipeline.results.stage_files import AttendedSeed
 
 # Okabe & Ito (2008), https://jfly.uni-koeln.de/color/
-BLUE, VERMILION, GREY, BLACK = "#56B4E9", "#D55E00", "#555555", "#000000"
+BLUE, DARK_BLUE, VERMILION, GREY, BLACK = "#56B4E9", "#0072B2", "#D55E00", "#555555", "#000000"
 
 
 def attention(variants: Mapping[str, Mapping[int, AttendedSeed]]) -> Figure:
@@ -57,23 +58,26 @@ EFFECTS = {
     "placement": "placement\n(after − before)",
     "sharing": "sharing\n(unshared − shared)",
     "interaction": "interaction\n(of the two)",
+    UNSHARING["before"]: "unsharing before\nthe LSTM",
+    UNSHARING["after"]: "unsharing after\nthe LSTM",
 }
 
 
 def forest(effects: DataFrame, significance: float) -> Figure:
-    """Draw the effects of `effects.estimate` with their intervals, a panel for each measure.
+    """Draw the effects of `effects.estimate` with their intervals, a panel for each measure, the primary one first.
 
     The marker of a Holm-corrected p is filled below the level of significance.
     """
-    figure, axes = panels(1, len(EFFECT_MEASURES), (10, 2.6))
+    measures = effects.drop_duplicates("metric")
+    figure, axes = panels(1, len(measures), (10, 3.4))
     rows = effects.set_index(["metric", "effect"])
-    for ax, metric in zip(axes[0], EFFECT_MEASURES, strict=True):
+    for ax, (metric, family) in zip(axes[0], measures[["metric", "family"]].to_numpy(), strict=True):
         for height, row in enumerate(rows.loc[metric].loc[list(EFFECTS)].itertuples()):
             ax.plot([row.low, row.high], [height, height], color=BLUE, linewidth=2)
             face = VERMILION if row.p_holm < significance else "white"
             ax.plot(row.iqm, height, "o", color=VERMILION, markerfacecolor=face)
         ax.axvline(0, color=GREY, linestyle="--", linewidth=1)
-        ax.set_title(MEASURES[metric], fontsize=11)
+        ax.set_title(f"{MEASURES[metric]}\n({family})", fontsize=11, color=GREY if family == EXPLORATORY else BLACK)
         ax.set_xlabel("difference")
     axes[0, 0].set_yticks(range(len(EFFECTS)), list(EFFECTS.values()))
     axes[0, 0].set_ylim(len(EFFECTS) - 0.5, -0.5)
@@ -107,34 +111,49 @@ def explanations(table: DataFrame, uniform: float) -> Figure:
 _BY_LABEL = (("key_mass_y0", "label 0", BLUE, "o", -0.15), ("key_mass_y1", "label 1", VERMILION, "s", 0.15))
 _TOGETHER = (("key_mass", "all samples", VERMILION, "s", 0.0),)
 
-# variant; batches seen (points,); mean attention (points, steps); key mass (seeds, points)
-Course = tuple[str, NDArray[np.int64], NDArray[np.floating], NDArray[np.floating]]
+# curve -> batches seen (points,), and its share of its way (seeds, points)
+Curves = Mapping[str, tuple[NDArray[np.floating], NDArray[np.floating]]]
+# variant; batches seen (points,); mean attention (points, steps); curves
+Course = tuple[str, NDArray[np.int64], NDArray[np.floating], Curves]
 
 
 def learning(courses: Sequence[Course], key: NDArray[np.floating]) -> Figure:
-    """Draw attention during training: a heat map over batches and time steps, and below it the key mass.
+    """Draw attention during training: a heat map over batches and time steps, and below it how far curves have gone.
 
-    An arrow marks the planted step. Below, thin lines are the seeds, the thick line is their median. The courses start
-    at batch 0; `key` (steps,) is the share of samples with a key at each step.
+    An arrow marks the planted step. Below, thin lines are the seeds, thick lines their median; a curve without a way
+    in any seed is left out. The courses start at batch 0; `key` (steps,) is the share of samples with a key at each
+    step.
     """
-    figure, axes = panels(2, len(courses), (10, 4.4), sharey="row")
-    for (name, batches, attention, masses), (upper, lower) in zip(courses, axes.T, strict=True):
+    figure, axes = panels(2, len(courses), (10, 5), sharey="row")
+    for (name, batches, attention, curves), (upper, lower) in zip(courses, axes.T, strict=True):
         image = upper.pcolormesh(batches, np.arange(len(key)), attention.T, cmap="cividis", norm=PowerNorm(0.5, 0, 1))
         for step in np.flatnonzero(key == 1):
             upper.annotate("", (1, step), (1.08, step), ("axes fraction", "data"), arrowprops=_POINTER)
-        lower.plot(batches, masses.T, color=BLUE, linewidth=0.8)
-        lower.plot(batches, np.median(masses, axis=0), color=VERMILION, linewidth=2)
+        _ways(lower, curves)
         upper.set_title(title_of(name), fontsize=11)
         lower.set_xscale("symlog", linthresh=batches[1], linscale=0.5)
         ticks = [0, *_POWERS[(batches[1] < _POWERS) & (batches[-1] >= _POWERS)]]
         lower.set(xlabel="batches seen", xlim=(0, batches[-1]), xticks=ticks)
         lower.minorticks_off()
     axes[0, 0].set_ylabel("time step")
-    axes[1, 0].set(ylabel="key mass", ylim=(0, 1))
+    axes[1, 0].set(ylabel="share of the way", ylim=(-0.1, 1.3))
+    figure.legend(*axes[1, 0].get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
     figure.colorbar(image, ax=axes[0], label="attention weight")
     return figure
 
 
+def _ways(ax: Axes, curves: Curves) -> None:
+    for (name, (batches, shares)), (colour, dashes) in zip(curves.items(), _LINES, strict=True):
+        style: dict[str, Any] = {"color": colour, "linestyle": dashes}
+        known = shares[np.isfinite(shares).all(axis=1)]
+        if len(known):
+            ax.plot(batches, known.T, linewidth=0.7, alpha=0.5, **style)
+            ax.plot(
+                batches, np.median(known, axis=0), linewidth=2.2, label=f"{CURVES[name]} (median of seeds)", **style
+            )
+
+
+_LINES = ((VERMILION, "solid"), (DARK_BLUE, (0, (4, 1))))  # colour and dashes
 _POWERS = 10 ** np.arange(1, 10)
 _POINTER = {"arrowstyle": "-|>", "color": VERMILION, "linewidth": 1.5}
 

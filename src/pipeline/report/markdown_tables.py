@@ -1,14 +1,18 @@
 """The tables of the report, in Markdown."""
 
+from math import isnan
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from pandas import DataFrame, Series
 
-from pipeline.report.tables import ATTENTION, Tables
-from pipeline.report.titles import EFFECT_MEASURES, MEASURES, counted, score_in, spread
-from pipeline.report.verdicts import NOT_LEARNED, UNJUDGED, VERDICTS
+from pipeline.report.tables import ATTENTION, KEY_MASS, Tables
+from pipeline.report.titles import CURVES, MEASURES, counted, score_in, spread
+from pipeline.report.verdicts import CORRECT, NOT_LEARNED, UNJUDGED, VERDICTS
 from pipeline.results.stage_files import UNTRAINED
+
+BOTH = "both"  # curves, at the same number of batches
 
 
 def markdown(table: DataFrame) -> str:
@@ -23,29 +27,29 @@ def effect_row(effects: DataFrame, effect: str, metric: str) -> "Series[Any]":
     return effects[(effects["effect"] == effect) & (effects["metric"] == metric)].iloc[0]
 
 
-def effects_table(effects: DataFrame) -> str:
-    """Return the effects on the measures of the figure."""
+def effects_table(effects: DataFrame, family: str) -> str:
+    """Return the effects on the measures of a family of tests."""
     rows = [
         [
-            f"{effect}: {MEASURES[metric]}",
+            f"{row['effect']}: {MEASURES[row['metric']]}",
             f"{row['mean_difference']:+.3f}",
             f"{row['iqm']:+.3f} [{row['low']:+.3f}, {row['high']:+.3f}]",
             f"{row['p_a_over_b']:.2f}",
             f"{row['p']:.3g}",
             f"{row['p_holm']:.3g}",
         ]
-        for effect in effects["effect"].unique()
-        for metric in EFFECT_MEASURES
-        for row in [effect_row(effects, effect, metric)]
+        for row in effects[effects["family"] == family].to_dict("records")
     ]
     header = ["effect on", "mean difference", "IQM [interval]", "P(A > B)", "p", "p, Holm"]
     return markdown(DataFrame(rows, columns=header))
 
 
 def verdicts_table(summary: DataFrame) -> str:
-    """Return the number of seeds for each verdict and variant, failures included."""
+    """Return the number of seeds for each verdict and variant, failures included, and the interval of those correct."""
     shown = [name for name in (*VERDICTS, UNJUDGED) if name in summary]
     counts = summary[shown].astype(str).add(" of " + summary["seeds"].astype(str), axis=0)
+    limits = summary.reindex(columns=["correct_low", "correct_high"]).itertuples(index=False)
+    counts[CORRECT] += ["" if isnan(low) else f" [{low:.0%}, {high:.0%}]" for low, high in limits]
     return markdown(summary[["variant"]].join(counts))
 
 
@@ -109,9 +113,38 @@ def explanations_table(explanations: DataFrame) -> str:
 
 
 def learning_table(learning: DataFrame) -> str:
-    """Return for each variant when the task was learned and when attention found the key, in batches."""
-    cells = learning.groupby("variant", sort=False)[["learned_at", "found_at"]].agg(_median_and_range).reset_index()
-    return markdown(cells.set_axis(["variant", "task learned after", "key found after"], axis=1))
+    """Return for each variant and part of the way the batches that each curve takes, and which curve is first."""
+    wide = first_curves(learning)
+    curves = [name for name in CURVES if name in wide]
+    rows = [
+        [
+            variant,
+            f"{part:.0%}",
+            *(_median_and_range(seeds[name]) for name in curves),
+            _counts(seeds["first"], [*(CURVES[name] for name in curves), BOTH]),
+        ]
+        for (variant, part), seeds in wide.groupby(["variant", "part"], sort=False)
+    ]
+    header = ["variant", "part of the way", *(f"{CURVES[name]}: batches" for name in curves), "first, number of seeds"]
+    return markdown(DataFrame(rows, columns=header))
+
+
+def _counts(words: "Series[str]", order: list[str]) -> str:
+    """Return how often each word occurs, those that do not left out."""
+    return ", ".join(f"{word} {(words == word).sum()}" for word in order if (words == word).any()) or "–"
+
+
+def first_curves(learning: DataFrame) -> DataFrame:
+    """Return a row for each (variant, seed, part): the batches of each curve, and the title of the one that is first.
+
+    `first` is `BOTH` for equal numbers of batches, and missing if one of the curves has none.
+    """
+    wide = learning.pivot(index=["variant", "seed", "part"], columns="curve", values="batches")
+    (score,) = (name for name in wide if name != KEY_MASS)
+    gap = (wide[KEY_MASS] - wide[score]).map(np.sign)
+    names = {-1: CURVES[KEY_MASS], 0: BOTH, 1: CURVES[str(score)]}
+    order = learning.drop_duplicates(["variant", "seed", "part"]).set_index(["variant", "seed", "part"]).index
+    return wide.assign(first=gap.map(names)).reindex(order).reset_index()
 
 
 def mean_and_range(values: "Series[float]") -> str:
@@ -123,7 +156,7 @@ def _median_and_range(batches: "Series[float]") -> str:
     """Return median and range of numbers of batches, and how many seeds have one if some do not."""
     known = batches.dropna()
     if known.empty:
-        return f"never, in {counted(len(batches), 'seed')}"
+        return "–"
     some = "" if len(known) == len(batches) else f", in {len(known)} of {counted(len(batches), 'seed')}"
     return f"{known.median():.0f} ({known.min():.0f} to {known.max():.0f}){some}"
 

@@ -45,7 +45,7 @@ def by_step(results: "list[VariantResult]", score: Score) -> Figure:
     return figure
 
 
-def samples_seen(curves: DataFrame, score: Score) -> Figure:
+def samples_seen(curves: DataFrame, score: str) -> Figure:
     """Draw the training score over the samples seen, a panel for each placement; `control_tables.learning_curves`.
 
     Thin lines are seeds, thick lines medians over them.
@@ -61,6 +61,6 @@ def samples_seen(curves: DataFrame, score: Score) -> Figure:
         ax.set_title(f"{placement} the LSTM", fontsize=11)
         ax.set_xscale("log")
         ax.set_xlabel("training samples seen")
-    axes[0].set_ylabel(f"training {score.short}")
+    axes[0].set_ylabel(f"training {score}")
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=3, frameon=False)
     return figure

@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import stats
 
 EXACT_PAIRS = 20  # up to this number of pairs, all 2**n patterns of signs are enumerated
+DECIMALS = 12  # of the difference of two measures, which are at most 1: a smaller one is a rounding error, so a tie
 
 
 def interquartile_mean(values: ArrayLike, axis: int = 0) -> NDArray[np.float64]:
@@ -42,32 +43,42 @@ def bootstrap_interval(
     return float(low), float(high)
 
 
+def proportion_interval(successes: int, seeds: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Return the exact interval for a share of independent seeds, which covers at least as often as it says.
+
+    Source: Clopper & Pearson (1934), "The use of confidence or fiducial limits".
+    """
+    interval = stats.binomtest(int(successes), int(seeds)).proportion_ci(confidence, method="exact")
+    return float(interval.low), float(interval.high)
+
+
 def paired_probability(a: ArrayLike, b: ArrayLike) -> float:
     """Return the share of pairs in which `a` is larger; a tie counts one half. Both are (seeds,), in the same order."""
-    larger = np.sign(np.asarray(a, np.float64) - np.asarray(b, np.float64))
+    larger = np.sign(np.round(np.asarray(a, np.float64) - np.asarray(b, np.float64), DECIMALS))
     return float((larger.mean() + 1) / 2)
 
 
 def sign_flip_test(differences: ArrayLike, rng: Generator, resamples: int = 100_000) -> float:
     """Return the two-sided p-value of a permutation test of the hypothesis that paired groups do not differ.
 
-    Under it, each difference is as likely to have the opposite sign; the statistic is the mean difference. For up to
-    `EXACT_PAIRS` pairs all patterns of signs are enumerated, for more of them `resamples` patterns are drawn.
+    It assumes that, under this hypothesis, differences are symmetric around 0: each is as likely to have the opposite
+    sign. The statistic is the mean difference. For up to `EXACT_PAIRS` pairs all patterns of signs are enumerated, for
+    more of them `resamples` patterns are drawn.
 
     Args:
-        differences: (seeds,), within each pair.
+        differences: (seeds,), within each pair, in full precision: rounding breaks ties.
         rng: draws patterns of signs.
         resamples: number of patterns to draw.
 
     Source: Fisher (1935), "The Design of Experiments", as in `scipy.stats.permutation_test`.
     """
-    d = np.asarray(differences, np.float64)
+    d = np.round(np.asarray(differences, np.float64), DECIMALS)
     n = 2 ** len(d) if len(d) <= EXACT_PAIRS else resamples
     scale = np.abs(d).max() or 1.0
 
     def mean(values: NDArray[np.float64], axis: int = -1) -> NDArray[np.float64]:
         """Return the mean, rounded so that patterns of signs with the same sum tie despite rounding errors."""
-        return np.asarray(np.round(values.mean(axis=axis) / scale, 12))
+        return np.asarray(np.round(values.mean(axis=axis) / scale, DECIMALS))
 
     result = stats.permutation_test(
         (d,), mean, permutation_type="samples", vectorized=True, n_resamples=n, batch=50_000, rng=rng

@@ -38,6 +38,13 @@ def places(results: list[VariantResult]) -> DataFrame:
     return DataFrame(rows)
 
 
+def late(places: DataFrame, fixed: list[int]) -> DataFrame:
+    """Return the runs of `places` whose mean attention over states does not peak at the one fixed key step."""
+    if places.empty:
+        return places
+    return places[(places["peak_step"] != fixed[0]) & places["logit_share_at_key"].notna()]
+
+
 def late_table(late: DataFrame) -> str:
     """Return rows of `places` in Markdown: each value at the key step, and at the peak."""
     rows = [

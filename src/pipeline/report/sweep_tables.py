@@ -50,7 +50,7 @@ def tabulate(points: list[Point], results: list[VariantResult]) -> tuple[DataFra
     for (swept, study), result in zip(points, results, strict=True):
         table = tables.runs([result], study.compare.thresholds, study.score)
         runs.append(DataFrame({**swept, **table}))
-        summary.append(DataFrame({**swept, **tables.summary([result], table)}))
+        summary.append(DataFrame({**swept, **tables.summary([result], table, study.compare.confidence)}))
     return concat(runs, ignore_index=True), concat(summary, ignore_index=True)
 
 

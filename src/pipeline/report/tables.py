@@ -1,6 +1,5 @@
 """The tables of a comparison, computed from the results of the stages."""
 
-import math
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,7 +9,8 @@ from numpy.typing import NDArray
 from pandas import DataFrame, Series
 from pandas.api.typing import DataFrameGroupBy
 
-from pipeline.report.verdicts import UNJUDGED, VERDICTS, verdict
+from pipeline.report import paired_tests
+from pipeline.report.verdicts import CORRECT, UNJUDGED, VERDICTS, verdict
 from pipeline.results.file_formats import write_text
 from pipeline.results.stage_files import UNTRAINED, AttendedSeed, ControlRun, ExplainedSeed, TrainedSeed
 from pipeline.settings.schema import Thresholds, Variant
@@ -19,6 +19,11 @@ ATTENTION = "attention"  # its name among the explanations
 # Columns of the table of explanations: measures of their weights, and agreement with attention.
 SHOWN = ("key_mass", "key_mass_y0", "key_mass_y1", "hit_rate", "mean_hit", "average_precision", "late_mass", "entropy")
 AGREEMENT = ("kendall_tau", "kendall_tau_y0", "kendall_tau_y1")
+KEY_MASS = "key mass"  # the curve over training that is compared with that of the score
+PARTS = (0.1, 0.5, 0.9)  # of the way from the first to the last point of a curve
+
+
+Array = NDArray[np.float64]
 
 
 class VariantResult(NamedTuple):
@@ -39,9 +44,22 @@ class VariantResult(NamedTuple):
         seeds = list(self.explained.values())
         return seeds[0].batches, np.mean([s.vectors for s in seeds], axis=0), np.stack([s.key_mass for s in seeds])
 
+    def curves(self, score: str = "accuracy") -> dict[str, tuple[Array, Array]]:
+        """Return curve -> batches seen (points,), and its share of its way (seeds, points), for key mass and score.
+
+        The score is "accuracy" or "r2", that of the batches since the point before.
+        """
+        scores = np.array([seed.curve for seed in self.trained.values()], np.float64)
+        batches, _, masses = self.course()
+        found = {KEY_MASS: (batches, masses), score: (scores[0, :, 0], scores[:, :, 2])}
+        return {name: (seen.astype(np.float64), share_of_way(values)) for name, (seen, values) in found.items()}
+
 
 class Tables(NamedTuple):
-    """The tables of a comparison, by the functions of this module and `effects.estimate`."""
+    """The tables of a comparison, each by the function of its name: here, in `control_tables`, or in `place_tables`.
+
+    `effects` is by `effects.estimate`, `samples` by `control_tables.samples_needed`.
+    """
 
     runs: DataFrame
     summary: DataFrame
@@ -49,6 +67,9 @@ class Tables(NamedTuple):
     controls: DataFrame
     explanations: DataFrame
     learning: DataFrame
+    coding: DataFrame
+    samples: DataFrame
+    places: DataFrame
 
 
 def write(path: Path, table: DataFrame) -> None:
@@ -98,17 +119,27 @@ def learned(trained: TrainedSeed | ControlRun, limits: Thresholds, score: str) -
     return bool(trained.scores[score] >= getattr(limits, score))
 
 
-def summary(results: list[VariantResult], runs: DataFrame) -> DataFrame:
+def summary(results: list[VariantResult], runs: DataFrame, confidence: float) -> DataFrame:
     """Return a row for each variant: seeds for each verdict, mean and standard deviation (n - 1) over the seeds.
 
-    `peak_step` is that of the vector averaged over the seeds. The verdict "unjudged" is a column only without a mask.
+    `peak_step` is that of the vector averaged over the seeds. `correct_low` and `correct_high` are the exact interval
+    of the share of correct seeds, NaN without a mask. Only then, the verdict "unjudged" is a column.
     """
     groups = runs.groupby(["variant", "placement", "sharing"], sort=False)
     words = VERDICTS if results[0].key().any() else (*VERDICTS, UNJUDGED)
     counts = groups["verdict"].value_counts().unstack(fill_value=0).reindex(columns=words, fill_value=0)
     vectors = [np.mean([seed.vector for seed in result.attended.values()], axis=0) for result in results]
     table = groups.size().to_frame("seeds").assign(peak_step=[vector.argmax() for vector in vectors]).join(counts)
-    return table.join(_spreads(groups, runs.select_dtypes("float").columns.tolist())).reset_index()
+    intervals = _share_correct(table, confidence)
+    return table.join([intervals, _spreads(groups, runs.select_dtypes("float").columns.tolist())]).reset_index()
+
+
+def _share_correct(counts: DataFrame, confidence: float) -> DataFrame:
+    intervals = [
+        (np.nan, np.nan) if UNJUDGED in counts else paired_tests.proportion_interval(correct, seeds, confidence)
+        for correct, seeds in zip(counts[CORRECT], counts["seeds"], strict=True)
+    ]
+    return DataFrame(intervals, counts.index, ["correct_low", "correct_high"])
 
 
 def explanations(results: list[VariantResult]) -> DataFrame:
@@ -138,26 +169,30 @@ def _spreads(groups: "DataFrameGroupBy[Any, Any]", columns: list[str]) -> DataFr
     return spreads.set_axis(["_".join(names) for names in spreads.columns], axis=1)
 
 
-def learning(results: list[VariantResult], limits: Thresholds, score: str = "balanced_accuracy") -> DataFrame:
-    """Return for each (variant, seed) when the task was learned, and when attention found the key.
+def share_of_way(values: NDArray[np.floating]) -> Array:
+    """Return how far curves (..., points) have gone from their first (0) to their last point (1), and beyond.
 
-    `learned_at` is the first point of the training curve whose score reaches its limit. `found_at` is the first point
-    from which the mean vector keeps its peak at a key step, with a lift of at least `limits.lift`. Both are numbers of
-    batches, NaN if there is no such point.
+    NaN where the two are equal, or one of them is NaN.
     """
-    rows = []
-    for result in results:
-        for seed, trained in result.trained.items():
-            learned = (batch for batch, _, reached in trained.curve if reached >= getattr(limits, score))
-            found = _found_at(result.explained[seed], result.attended[seed].key, limits.skill)
-            row = {"variant": result.variant.name, "seed": seed}
-            rows.append(row | {"learned_at": float(next(learned, math.nan)), "found_at": found})
-    return DataFrame(rows)
+    first, way = values[..., :1], values[..., -1:] - values[..., :1]
+    return np.asarray((values - first) / np.where(way == 0, np.nan, way), np.float64)
 
 
-def _found_at(explained: ExplainedSeed, key: NDArray[np.float64], lift: float) -> float:
-    at_key = key[explained.vectors.argmax(axis=1)] > 0
-    correct = at_key & (explained.key_mass * len(key) >= 2 * key.sum())
-    missed = np.flatnonzero(~correct)
-    first = missed[-1] + 1 if len(missed) else 0
-    return float(explained.batches[first]) if first < len(correct) else math.nan
+def learning(results: list[VariantResult], score: str = "accuracy") -> DataFrame:
+    """Return for each (variant, seed, curve, part) after how many batches the curve has gone that part of its way.
+
+    It is the first point at which its share of the way reaches the part; NaN if there is no such point. The curves are
+    those of `VariantResult.curves`.
+    """
+    return DataFrame(
+        {"variant": result.variant.name, "seed": seed, "curve": curve, "part": part, "batches": _first(batches, gone)}
+        for result in results
+        for curve, (batches, shares) in result.curves(score).items()
+        for seed, share in zip(result.trained, shares, strict=True)
+        for part in PARTS
+        for gone in [share >= part]
+    )
+
+
+def _first(batches: Array, gone: NDArray[np.bool_]) -> float:
+    return float(batches[gone.argmax()]) if gone.any() else np.nan

@@ -24,11 +24,12 @@ MEASURES = {
     "key_mass": "key mass",
     "key_mass_y0": "key mass, label 0",
     "key_mass_y1": "key mass, label 1",
+    "value_weighted_mass": "value-weighted mass",
     "hit_rate": "hit rate",
     "late_mass": "late mass",
     "entropy": "entropy",
 }
-EFFECT_MEASURES = ("key_mass", "hit_rate", "late_mass", "entropy")  # in figure and report; effects.csv has more
+CURVES = {"key mass": "key mass", "accuracy": "accuracy", "r2": "R²"}  # over training
 
 
 def counted(number: int, noun: str) -> str:

@@ -65,12 +65,12 @@ def sync_names(folder: Path) -> None:
 
 
 def write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
-    """Write a table; NaN where a row lacks a value; floats with nine significant digits, which a float32 holds."""
+    """Write a table; NaN where a row lacks a value; floats with all the digits that it takes to read the same ones."""
     text = io.StringIO()
     header = dict.fromkeys(name for row in rows for name in row)
     writer = csv.DictWriter(text, list(header), restval="nan", lineterminator="\n")
     writer.writeheader()
-    writer.writerows({name: f"{v:.9g}" if isinstance(v, float) else v for name, v in row.items()} for row in rows)
+    writer.writerows({name: repr(float(v)) if isinstance(v, float) else v for name, v in row.items()} for row in rows)
     write_text(path, text.getvalue())
 
 

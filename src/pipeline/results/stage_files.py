@@ -81,7 +81,7 @@ class AttendedSeed(NamedTuple):
     steps: Mapping[str, NDArray[np.float64]] = MappingProxyType({})
 
     def attention_hash(self) -> str:
-        """Return a hash of the vector and the measures, at the precision of the files."""
+        """Return a hash of the vector and the measures, to nine digits."""
         rounded = [[f"{weight:.9g}" for weight in self.vector], {k: f"{v:.9g}" for k, v in self.measures.items()}]
         return digest(rounded)
 
