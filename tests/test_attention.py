@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from pipeline.attention import StepAttention
+from pipeline.attention import AvertedAttention, OneStepAttention, SelfAttentionPooling, StepAttention
 
 
 def numpy_block(x, kernel, bias, shared):
@@ -86,3 +86,53 @@ def test_a_saved_model_is_restored(tmp_path):
 def test_inputs_of_unknown_shape_are_refused(shape):
     with pytest.raises(ValueError, match="known steps"):
         StepAttention(True).build(shape)
+
+
+def test_one_step_gets_all_weight_and_nothing_is_trained():
+    x = np.arange(24, dtype="float32").reshape(2, 4, 3)
+    layer = OneStepAttention(2)
+    output, weights = layer(x, return_attention_scores=True)
+    expected = np.zeros((2, 4, 3))
+    expected[:, 2] = 1
+    np.testing.assert_array_equal(weights, expected)
+    np.testing.assert_array_equal(output, x * expected)
+    np.testing.assert_array_equal(layer(x), output)
+    assert layer.weights == []
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_averted_attention_is_that_of_the_article_with_a_loss(shared):
+    x = np.random.default_rng(0).standard_normal((5, 4, 3)).astype("float32")
+    plain, averted = StepAttention(shared), AvertedAttention(step=2, strength=0.5, shared=shared)
+    expected, weights = plain(x, return_attention_scores=True)
+    averted.build(x.shape)
+    averted.set_weights(plain.get_weights())
+    for found, wanted in zip(averted(x, return_attention_scores=True), (expected, weights), strict=True):
+        np.testing.assert_array_equal(found, wanted)
+    mass = np.asarray(weights, float)[:, 2].mean(axis=1)  # of each sample, over the features
+    (loss,) = averted.losses
+    assert float(loss) == pytest.approx(-0.5 * np.log(1 - mass).mean(), rel=1e-5)
+
+
+def test_the_loss_of_attention_that_is_all_on_the_averted_step_is_finite():
+    averted = AvertedAttention(step=0, strength=1.0, shared=False)
+    averted.build((None, 2, 1))
+    averted.bias.assign([1000.0, 0.0])
+    averted(np.zeros((1, 2, 1), "float32"))
+    assert float(averted.losses[0]) == pytest.approx(-np.log(1e-7))
+
+
+@pytest.mark.parametrize(
+    "layer", [OneStepAttention(1), AvertedAttention(step=1, strength=0.5, shared=True), SelfAttentionPooling(2, 3)]
+)
+def test_saved_layers_are_restored(layer, tmp_path):
+    inputs = keras.Input((4, 2))
+    model = keras.Model(inputs, layer(inputs, return_attention_scores=True))
+    model.save(tmp_path / "model.keras")
+    restored = keras.models.load_model(tmp_path / "model.keras")
+    x = np.random.default_rng(0).standard_normal((3, 4, 2)).astype("float32")
+    for found, wanted in zip(restored(x), model(x), strict=True):
+        np.testing.assert_array_equal(found, wanted)
+    again = restored.layers[-1]
+    assert type(again) is type(layer)
+    assert again.get_config() == layer.get_config()

@@ -20,6 +20,9 @@ MASK = np.array([[False, True, False, False], [False, False, True, True]])
     [
         ("key_mass", [0.6, 0.5]),
         ("key_lift", [2.4, 1.0]),
+        ("key_skill", [7 / 15, 0.0]),  # (0.6 - 1/4) / (3/4); (0.5 - 1/2) / (1/2)
+        ("peak_skill", [7 / 15, 0.2]),  # (0.4 - 1/4) / (3/4)
+        ("late_hit", [0.0, 0.0]),
         ("hit_rate", [1.0, 0.5]),  # second: steps 0 and 2 tie, one of them is a key
         ("mean_hit", [1.0, 0.0]),  # mean (0.25, 0.35, 0.3, 0.1) peaks at step 1
         # second: at 0.4 two steps, one right: precision 1/2, recall 1/2; at 0.1 all: precision 1/2, recall 1
@@ -43,8 +46,14 @@ def test_entropy_and_input_dependence_by_hand():
 def test_without_a_key_only_measures_that_need_none_are_numbers():
     measured = {name: measure(ATTENTION, np.zeros_like(MASK)) for name, measure in measures.MEASURES.items()}
     numbers = {name for name, values in measured.items() if np.isfinite(values).all()}
-    assert numbers == {"entropy", "input_dependence"}
+    assert numbers == {"entropy", "input_dependence", "peak_skill"}
     assert all(np.isnan(values).all() for name, values in measured.items() if name not in numbers)
+
+
+def test_peaks_after_the_last_key_step():
+    mask = np.array([[True, False, True, False]] * 3)
+    attention = np.array([[0.1, 0.1, 0.1, 0.7], [0.4, 0.1, 0.1, 0.4], [0.1, 0.7, 0.1, 0.1]])
+    np.testing.assert_allclose(measures.late_hit(attention, mask), [1, 0.5, 0])
 
 
 def test_summary_splits_key_mass_by_label():
@@ -88,10 +97,12 @@ masks = st.integers(2, 12).flatmap(lambda steps: arrays(bool, st.tuples(st.integ
 def test_uniform_and_one_hot_attention(mask):
     share = mask.mean(axis=1)
     uniform, one_hot = np.full(mask.shape, 1 / mask.shape[1]), np.eye(mask.shape[1])[mask.argmax(axis=1)]
+    skill = np.where(share == 1, np.nan, 0)  # where every step is a key, nothing can be missed
     expected = {"key_mass": share, "hit_rate": share, "average_precision": share, "key_lift": 1, "entropy": 1}
-    for name, values in (expected | {"input_dependence": 0}).items():
+    for name, values in (expected | {"input_dependence": 0, "key_skill": skill, "peak_skill": 0}).items():
         np.testing.assert_allclose(measures.MEASURES[name](uniform, mask), values, rtol=1e-7, atol=1e-12)
-    expected = {"key_mass": 1, "hit_rate": 1, "entropy": 0, "late_mass": 0, "key_lift": 1 / share}
+    expected = {"key_mass": 1, "hit_rate": 1, "entropy": 0, "late_mass": 0, "key_lift": 1 / share, "late_hit": 0}
+    expected |= {"key_skill": np.where(share == 1, np.nan, 1), "peak_skill": 1}
     for name, values in expected.items():
         np.testing.assert_allclose(measures.MEASURES[name](one_hot, mask), values)
 
@@ -105,7 +116,7 @@ def test_bounds_hold_and_the_order_of_samples_is_irrelevant(mask, seed):
         values = measure(attention, mask)
         np.testing.assert_allclose(measure(attention[order], mask[order]), values[order], atol=1e-12, err_msg=name)
         known = values[~np.isnan(values)]
-        assert (known >= -1e-12).all(), name
+        assert (known >= (1 - mask.shape[1] if name == "key_skill" else -1e-12)).all(), name
         assert (known <= (mask.shape[1] if name == "key_lift" else 1) + 1e-12).all(), name
 
 

@@ -15,7 +15,7 @@ from pipeline.models.build import check_sums
 from pipeline.settings.project import names_in
 
 pytestmark = pytest.mark.slow
-VARIANTS = "after_shared, after_unshared, bahdanau, before_shared, before_unshared, dense, luong, multi_head, none"
+VARIANTS = ", ".join(names_in("variant"))
 TASKS = ", ".join(names_in("task"))
 EACH = "a list of one or more different values, each"
 COUNT = "a whole number of at least 1 and at most 1000000000"
@@ -25,7 +25,7 @@ SEED = "a whole number of at least 0 and at most 4294967295"
 SHARE = "a finite number above 0 and below 1"
 POSITIVE = "a finite number above 0 and at most 10"
 NOISE = "a finite number of at least 0 and at most 1000000"
-DATA = "samples, validation_share, time_steps, input_dim, key_step, key_coding, seed."
+DATA = "samples, validation_share, time_steps, input_dim, key_step, key_coding, seed, per_seed."
 RULES = {  # what a value must be -> values that are not, as they are written and named
     f"{UP_TO_A_MILLION}.": "train.epochs=many train.epochs=true train.epochs=2.0 train.epochs='2' train.epochs=[2] "
     "train.epochs=null train.epochs=100000000000000000000 explain.permutations=0 compare.resamples=1000001",
@@ -41,11 +41,10 @@ RULES = {  # what a value must be -> values that are not, as they are written an
     f"{SHARE}.": "data.validation_share=1 data.validation_share=nan",
     f"{POSITIVE}.": "train.learning_rate=nan train.learning_rate=inf train.learning_rate=true "
     "train.learning_rate=1e+30",
-    "a finite number of at least 1 and at most 10000.": "compare.thresholds.lift=0.5",
-    "a finite number of at least 0 and at most 1.": "compare.thresholds.mass=2",
+    "a finite number of at least 0 and at most 1.": "compare.thresholds.skill=2 explain.tolerance=-1",
     f"{NOISE}.": "task.noise=true task.noise=null task.noise=-1 task.noise=1e+30 task.noise=[1]",
     "a whole number, or null.": "task.feature=true task.feature=1.5 task.feature=[0]",
-    "a section with accuracy, lift, entropy, mass, r2.": "compare.thresholds=2",
+    "a section with balanced_accuracy, r2, skill, entropy, readout.": "compare.thresholds=2",
     f"a section with {DATA}": "data=null data=5",
     "at most data.samples, 800.": "train.batch_size=801",
     "enough for a batch of 16 to train on": "controls.null_key_samples=9",
@@ -98,6 +97,8 @@ MISTAKES = {
     "+variant=dense variant.reader=lstm": "variant.reader is lstm: it must be dense, or null.",
     "+variant=none variant.reader=dense": "variant.reader has no value to replace: write +variant.reader=VALUE on",
     "+variant=none +variant.uniform=1": "variant.uniform is 1: it must be true or false.",
+    "data.per_seed=1": "data.per_seed is 1: it must be true or false.",
+    "task=planted_in_series data.per_seed=true": "data.per_seed is true: it must be false, since the samples of plante",
     "~task": f"task is null: it must be one of {TASKS}.",
     "task.nois=1": "task.nois is not a parameter: it is not in the file of conf/task/ that was chosen.",
     "+task.nois=1": "task.nois is not a parameter: planted_key has feature, noise.",

@@ -2,10 +2,12 @@
 
 import dataclasses
 
+import keras
 import numpy as np
 import pytest
 from conftest import one_sentence
 
+from pipeline.attention import AvertedAttention
 from pipeline.measures import read_model
 from pipeline.models import batches, build, compiled_training, fit, functions, held_out_score
 from pipeline.results import splits
@@ -97,10 +99,12 @@ def test_initial_weights_come_from_the_seed_alone():
 
 def test_evaluation_by_hand(split):
     ones = split.rows("y").mean()
-    confident = held_out_score.classification(lambda x: np.where(x[:, 2, :1] > 0.5, 0.8, 0.2), split)
-    assert confident == pytest.approx((-np.log(0.8), 1.0))
-    constant = held_out_score.classification(lambda x: np.full((len(x), 1), 0.75), split)
-    assert constant == pytest.approx((-ones * np.log(0.75) - (1 - ones) * np.log(0.25), ones))
+    loss, scores = held_out_score.classification(lambda x: np.where(x[:, 2, :1] > 0.5, 0.8, 0.2), split)
+    assert loss == pytest.approx(-np.log(0.8))
+    assert scores == {"balanced_accuracy": 1, "accuracy": 1}
+    loss, scores = held_out_score.classification(lambda x: np.full((len(x), 1), 0.75), split)
+    assert loss == pytest.approx(-ones * np.log(0.75) - (1 - ones) * np.log(0.25))
+    assert scores == {"balanced_accuracy": 0.5, "accuracy": pytest.approx(ones)}
 
 
 @pytest.mark.parametrize(("log_every", "sizes"), [(4, [4] * 7 + [2]), (7, [5, 2] * 4 + [2]), (100, [5] * 6)])
@@ -115,11 +119,23 @@ def test_groups_have_every_batch_in_order_and_end_at_points_of_the_curve(split, 
     assert all((x[count:] == 0).all() for x, _, count in found)
 
 
-def test_training_steps_are_those_of_keras(split):
-    import keras
+class Regularized(AvertedAttention):
+    """Adds a loss, and has a weight that is regularized."""
 
+    def build(self, shape):
+        super().build(shape)
+        self.add_weight(shape=(), initializer="ones", regularizer=keras.regularizers.L2(0.5), name="regularized")
+
+
+LOSSES = {"_target_": f"{__name__}.Regularized", "step": 2, "strength": 5.0, "shared": False}
+
+
+@pytest.mark.parametrize(
+    "variant", [Variant("after", "unshared", name="a"), Variant("after", attention=LOSSES, name="losses")]
+)
+def test_training_steps_are_those_of_keras_and_what_layers_add_is_minimized_but_not_recorded(variant, split):
     x, y, _ = next(batches.groups(split, Train(1, 16, 0.1, 6, 1), np.random.default_rng(0)))
-    ours, theirs = (initial(study().variant, 1).classifier for _ in range(2))
+    ours, theirs = (initial(variant, 1).classifier for _ in range(2))
     optimizer = keras.optimizers.Adam(0.02)
     optimizer.build(ours.trainable_variables)
     loss, accuracy = compiled_training.training_steps(ours, optimizer)(x, y, 5)
@@ -138,7 +154,7 @@ def test_training_steps_are_those_of_keras(split):
 def test_a_seed_does_not_depend_on_those_before_it(split):
     alone, _, again = (train(split, study(), seed) for seed in (5, 6, 5))
     assert alone.weights_hash() == again.weights_hash()
-    assert (alone.curve, alone.loss, alone.score) == (again.curve, again.loss, again.score)
+    assert (alone.curve, alone.loss, alone.scores) == (again.curve, again.loss, again.scores)
 
 
 def test_the_curve_and_snapshots_cover_training(split):
@@ -148,7 +164,7 @@ def test_the_curve_and_snapshots_cover_training(split):
     assert len(parts) > 5
     assert [batch for batch, _, _ in result.curve] == [*range(4, 150, 4), 150]  # 5 epochs of 30 batches
     assert result.curve[-1][1] < result.curve[0][1]
-    assert result.score > 0.9
+    assert result.scores["accuracy"] > 0.9
     batches, kept = result.snapshots
     assert list(batches) == [0, *range(4, 150, 4), 150]
     untrained = build.get_weights(initial(study().variant).attention)
@@ -180,8 +196,6 @@ def test_training_that_diverges_is_refused(split):
 
 
 def test_a_process_compiles_a_variant_once_for_all_seeds(split, monkeypatch):
-    import keras
-
     traced, loss = [], keras.losses.binary_crossentropy
     monkeypatch.setattr(keras.losses, "binary_crossentropy", lambda *values: traced.append(values) or loss(*values))
     fit._compiled.cache_clear()

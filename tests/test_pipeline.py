@@ -100,7 +100,7 @@ ALL = ["dataset", *DEFINITIONS, *TRAINS, *ANALYSES, "controls", "compare"]
 ROOMS = {
     "settings": ALL,
     "results": ALL,
-    "tasks": ["dataset", "controls"],
+    "tasks": ["dataset", *TRAINS, "controls"],
     "models": [*TRAINS, *ANALYSES, "controls"],
     "measures": [*ANALYSES, "controls"],
     "report": ["compare"],
@@ -133,7 +133,7 @@ def test_metrics_and_plots(project, tmp_path):
     shown = json.loads(project.run("dvc", "metrics", "show", "--json").stdout)
     metrics = shown[""]["data"]["comparison/metrics.json"]["data"]
     assert set(metrics) == set(VARIANTS)
-    assert set(metrics[AFTER]) == {"key_mass", "hit_rate", "late_mass", "accuracy"}
+    assert set(metrics[AFTER]) == {"key_mass", "hit_rate", "late_mass", "balanced_accuracy"}
     project.run("dvc", "plots", "show", "-o", str(tmp_path))
     page = (tmp_path / "index.html").read_text(encoding="utf-8")
     for name in (f"{kind}/{variant}" for kind in ("training", "attention") for variant in VARIANTS):

@@ -23,15 +23,15 @@ STUDY = {
     "compare": {"resamples": 200},
     "seeds": [0, 7],
 }
-BY_HAND = {  # settings of the data -> a model trained on them
+BY_HAND = {  # settings of the data -> models trained on them, then settings of these
     "task=find_max": "none model.cell=bidirectional",
     "task=add_two_after_delimiter": "luong model.lstm_units=128",
     "task=xor_keys data.samples=1200 controls.null_key_samples=1200 train.batch_size=1000": "multi_head model.cell=gru",
     "task=dense_key data.time_steps=100 data.input_dim=1": "dense",
     "task=redundant_keys data.time_steps=200 data.input_dim=64 data.samples=180": "bahdanau",
-    "task=planted_in_series": None,
-    "task=moving_key": None,
-    "task=null_key": None,
+    "task=planted_in_series": "before_averted after_averted",
+    "task=moving_key": "self_attention",
+    "task=null_key data.per_seed=true": "before_one_step after_one_step",
 }
 
 
@@ -41,10 +41,11 @@ def commands():
     for name in params().variants:
         yield from (f"{stage} +variant={name}" for stage in ("define", "train", "analyze"))
     yield from ("controls", "compare")
-    for settings, model in BY_HAND.items():
+    for settings, models in BY_HAND.items():
         yield f"dataset {settings}"
-        if model:
-            yield from (f"{stage} +variant={model} {settings} seeds=[3]" for stage in ("train", "analyze"))
+        names = [word for word in models.split() if "=" not in word]
+        words = " ".join([settings, *(word for word in models.split() if "=" in word)])
+        yield from (f"{stage} +variant={name} {words} seeds=[3]" for name in names for stage in ("train", "analyze"))
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +78,7 @@ def test_another_processor_gives_the_same_bytes(results, processor):
 
 
 def test_these_are_all_variants_and_tasks():
-    models = [model.split()[0] for model in BY_HAND.values() if model]
+    models = [word for models in BY_HAND.values() for word in models.split() if "=" not in word]
     assert {*params().variants, *models} == set(names_in("variant"))
     tasks = [settings.split()[0].removeprefix("task=") for settings in BY_HAND]
     assert {params().task["name"], *tasks, "file"} == set(names_in("task"))

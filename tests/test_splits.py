@@ -7,9 +7,10 @@ import pytest
 from conftest import one_sentence
 
 from pipeline.results import folders, splits
-from pipeline.settings.schema import Data
-from pipeline.settings.study import load_task, params
-from pipeline.tasks import generators, lookup
+from pipeline.settings.schema import Data, Probe
+from pipeline.settings.study import load_task, load_variant, params
+from pipeline.tasks import control_samples, generators, lookup, seed_samples
+from pipeline.tasks.control_samples import Control
 
 MANY = Data(20_000, 0.1, 8, 2, 5, "zero_one", 0)
 PLANTED = lookup.draw_of(load_task("planted_key"))
@@ -92,6 +93,66 @@ def test_data_other_than_their_hash_are_refused(damage, tmp_path, monkeypatch):
     harm(folders.folder(study, "data/train") / name)
     with one_sentence("data/train is damaged: run `python -m pipeline.dataset"):
         splits.load(study, "train")
+
+
+def study_of(data, **settings):
+    return dataclasses.replace(params(), data=data, **settings)
+
+
+def constant(background, labels, samples, data, first=0):
+    """Draw samples whose labels are all 1 among the first 90."""
+    x, y, mask = generators.planted_key(background, labels, samples, data)
+    y[: max(0, 90 - first)] = 1
+    return x, y, mask
+
+
+@pytest.mark.parametrize("task", ["planted_key", "find_max"])
+@pytest.mark.parametrize(("share", "split"), [(0.1, "90 train"), (0.01, "1 validation")])
+def test_labels_that_are_all_the_same_end_the_stage_and_leave_the_data(task, share, split, tmp_path, monkeypatch):
+    for module in (folders, splits):
+        monkeypatch.setattr(module, "ROOT", tmp_path)
+    study = study_of(Data(100, share, 4, 2, 2, "zero_one", 0), task=load_task(task), probe=Probe(1))
+    with one_sentence(f" in all {split} samples, so there is nothing to learn or to score; raise data.samples, contr"):
+        splits.write_all(study, constant if share == 0.1 else PLANTED)
+    assert not (folders.folder(study, f"data/{split.split()[1]}")).exists()
+
+
+def test_a_control_that_draws_its_own_refuses_labels_that_are_all_the_same(tmp_path):
+    study = study_of(Data(100, 0.1, 4, 2, 2, "zero_one", 0))
+    control = Control("null key", load_variant("none"), dataclasses.replace(study.data, samples=10), True)
+    with one_sentence(
+        "in all 1 validation samples, so there is nothing to learn or to score; raise data.samples, contr"
+    ):
+        control_samples.samples_of(study, control, (), tmp_path)
+
+
+def test_each_seed_draws_samples_of_its_own_from_a_stream_that_nothing_else_has(tmp_path, monkeypatch):
+    for module in (folders, splits):
+        monkeypatch.setattr(module, "ROOT", tmp_path)
+    study = study_of(Data(100, 0.1, 4, 2, 2, "zero_one", 0, per_seed=True))
+    drawn = {seed: seed_samples.draw(study, seed, tmp_path / str(seed)) for seed in (0, 1, 2)}
+    again = seed_samples.draw(study, 1, tmp_path / "again")
+    assert {split.samples for split in drawn.values()} == {90}
+    assert drawn[1].sha256 == again.sha256
+    common = splits.write_all(study, PLANTED)
+    x = [np.load(folder / "x.npy") for folder in common.values()] + [split.rows("x") for split in drawn.values()]
+    noise = np.concatenate([np.delete(part, 2, axis=1).ravel() for part in x])
+    assert len(np.unique(noise)) > 0.999 * len(noise)
+
+
+def test_the_stream_of_a_seed_is_not_one_of_weights_orders_or_splits():
+    assert np.random.SeedSequence((5, 0)).spawn(1)[0].generate_state(4).tolist() == (
+        np.random.SeedSequence(5).spawn(1)[0].generate_state(4).tolist()
+    )  # hence the key of its own
+
+    def states(stream):
+        return {tuple(part.generate_state(4)) for part in (stream, *stream.spawn(3))}
+
+    seeds = range(4)
+    others = set().union(*(states(part) for seed in seeds for part in np.random.SeedSequence(seed).spawn(3)))
+    pairs = [seed_samples.stream(data, seed) for data in seeds for seed in seeds]
+    assert len(set().union(*map(states, pairs))) == 4 * len(pairs)
+    assert others.isdisjoint(set().union(*map(states, pairs)))
 
 
 @pytest.mark.slow

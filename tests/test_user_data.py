@@ -11,9 +11,9 @@ from conftest import one_sentence, user_samples
 from numpy.random import SeedSequence, default_rng
 from pyarrow import parquet
 
-from pipeline.results import splits
-from pipeline.settings.schema import Data
-from pipeline.settings.study import load_task, plain
+from pipeline.results import folders, splits
+from pipeline.settings.schema import Data, Probe
+from pipeline.settings.study import load_task, params, plain
 from pipeline.tasks import lookup, user_data
 
 DATA = Data(80, 0.25, 6, 2, 3, "zero_one", 0)
@@ -134,6 +134,23 @@ def test_more_samples_than_the_file_has(tmp_path):
     lookup.check_task(task(saved(tmp_path)), DATA, 100)
     with one_sentence("it has 100 samples, not 101; data.samples and probe.samples together"):
         lookup.check_task(task(saved(tmp_path)), DATA, 101)
+
+
+def test_a_split_in_which_all_labels_are_the_same_is_refused(tmp_path, monkeypatch):
+    for module in (folders, splits):
+        monkeypatch.setattr(module, "ROOT", tmp_path)
+    one = task(saved(tmp_path, y=np.arange(100) == 0))
+    study = dataclasses.replace(params(), data=DATA, probe=Probe(20), task=one)
+    with one_sentence(
+        "task file: y is 0 in all 20 validation samples, so there is nothing to learn or to score; raise"
+    ):
+        splits.write_all(study, lookup.draw_of(one))
+
+
+def test_a_file_has_no_samples_for_each_seed(tmp_path):
+    own = dataclasses.replace(DATA, per_seed=True)
+    with one_sentence("data.per_seed is true: it must be false, since the samples of file are limited."):
+        lookup.check_task(task(saved(tmp_path)), own, 100)
 
 
 def test_the_key_is_planted_in_windows_of_a_series(tmp_path):

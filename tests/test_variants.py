@@ -9,7 +9,7 @@ from conftest import REPOSITORY, one_sentence, user_samples
 
 from pipeline.measures import read_model
 from pipeline.models import build, fit
-from pipeline.models.attention_layers import LuongAttention, MultiHeadPooling
+from pipeline.models.attention_layers import LuongAttention, MultiHeadPooling, SelfAttentionPooling
 from pipeline.results import splits
 from pipeline.results.splits import Split
 from pipeline.settings.project import names_in
@@ -19,12 +19,16 @@ from pipeline.tasks import lookup
 
 DATA = Data(480, 0.2, 6, 2, 3, "zero_one", 0)
 SMALL = {"redundant_keys": {"key_steps": [1, 4]}, "xor_keys": {"key_steps": [1, 4]}}
-MULTIPLIES = ("before_shared", "before_unshared", "after_shared", "after_unshared", "dense")
+ARTICLES = ("before_shared", "before_unshared", "after_shared", "after_unshared", "dense")
+MULTIPLIES = (*ARTICLES, *(f"{place}_{kind}" for place in ("before", "after") for kind in ("one_step", "averted")))
 
 
 def study(variant, task="planted_key", data=DATA, cell="lstm"):
-    settings = {"train": Train(1, 16, 0.02, 8, 2), "probe": Probe(20), "explain": Explain(2, 1, 0)}
-    settings |= {"task": load_task(task) | SMALL.get(task, {}), "variant": load_variant(variant)}
+    settings = {"train": Train(1, 16, 0.02, 8, 2), "probe": Probe(20), "explain": Explain(2, 1, 96, 0.01, 0)}
+    chosen = load_variant(variant)
+    if chosen.attention and "step" in chosen.attention:
+        chosen = dataclasses.replace(chosen, attention=chosen.attention | {"step": 3})
+    settings |= {"task": load_task(task) | SMALL.get(task, {}), "variant": chosen}
     return dataclasses.replace(params(), data=data, model=Model(4, cell), **settings)
 
 
@@ -44,7 +48,7 @@ def go_through(config, folder):
     """Train and analyze one seed, and return its attention weights by feature or head, too."""
     samples = split(folder, config)
     trained = fit.train_seed(config, 0, samples, samples, lambda points: None)
-    analyzed = read_model.analyze_seed(config, samples, 0, trained)
+    analyzed = read_model.analyze_seed(config, samples, samples, 0, trained)
     return trained, analyzed, read_model.attention(config, trained.weights, samples.rows("x"))
 
 
@@ -57,14 +61,14 @@ def test_every_variant_goes_through_every_task(variant, tmp_path):
         # The model is compiled once for each kind of task, because all samples have the same shape.
         config = study(variant, task, dataclasses.replace(DATA, input_dim=1))
         trained, (attention, attended, explained), heads = go_through(config, tmp_path / task)
-        assert np.isfinite([trained.loss, trained.score]).all()
+        assert np.isfinite([trained.loss, *trained.scores.values()]).all()
         assert attention.shape == (96, 6)
         np.testing.assert_allclose(attention.sum(axis=1), 1, rtol=1e-5)
         np.testing.assert_allclose(heads.mean(axis=(0, 2)), attended.vector, rtol=1e-5)
-        assert heads.shape[2] == 4 or variant != "multi_head"
+        assert heads.shape[2] == 4 or variant not in ("multi_head", "self_attention")
         moved = {name for name in attended.measures if name.startswith("permuted")}
-        score = "r2" if config.regression else "accuracy"
-        assert moved == ({"permuted_change", f"permuted_{score}"} if variant in MULTIPLIES else set())
+        assert moved == ({"permuted_change", "permuted_score"} if variant in MULTIPLIES else set())
+        assert attended.steps.keys() >= {"readout", "gain"}
         assert ("key_mass_y0" in attended.measures) != config.regression
         assert {"untrained attention", "occlusion"} < explained.scores.keys()
 
@@ -77,7 +81,7 @@ def test_other_cells_are_built_and_learn(variant, cell, tmp_path):
     assert cell in [layer.name for layer in built.classifier.layers]
     config = dataclasses.replace(config, train=Train(60, 16, 0.02, 8, 2))
     trained, *_ = go_through(config, tmp_path / "data")
-    assert trained.score > 0.9
+    assert trained.scores["accuracy"] > 0.9
 
 
 def test_both_directions_start_from_different_weights():
@@ -89,7 +93,7 @@ def test_both_directions_start_from_different_weights():
     assert all((a != b).any() for a, b in zip(forward, backward, strict=True))
 
 
-@pytest.mark.parametrize("variant", ["luong", "bahdanau", "multi_head"])
+@pytest.mark.parametrize("variant", ["luong", "bahdanau", "multi_head", "self_attention"])
 def test_a_seed_determines_the_weights_of_layers_that_draw_their_own(variant):
     first, again, other = (weights_of(variant, seed) for seed in (1, 1, 2))
     np.testing.assert_equal(first, again)
@@ -107,6 +111,38 @@ def test_luongs_weights_by_hand():
     np.testing.assert_allclose(np.asarray(weights)[0], scores / scores.sum(), rtol=1e-6)
     context = (scores / scores.sum()) @ states[0]
     np.testing.assert_allclose(np.asarray(output)[0], np.tanh(np.concatenate([context, [1, 1]]) @ kernel), rtol=1e-5)
+
+
+def test_self_attention_by_hand():
+    layer = SelfAttentionPooling(heads=1, key_dim=1)
+    states = np.array([[[0.0], [1.0], [3.0]]], "float32")
+    layer(states)
+    for part, kernel in (("query", 1.0), ("key", 2.0), ("value", 5.0)):
+        getattr(layer.inner, f"_{part}_dense").kernel.assign([[[kernel]]])
+    layer.inner._output_dense.kernel.assign([[[0.5]]])
+    output, weights = layer(states, return_attention_scores=True)
+    scores = np.exp(2 * np.outer(states, states))  # a row for each query
+    each = scores / scores.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(np.asarray(weights)[0, :, 0], each.mean(axis=0), rtol=1e-5)
+    np.testing.assert_allclose(np.asarray(output)[0], (each @ (0.5 * 5 * states[0])).mean(axis=0), rtol=1e-5)
+
+
+def test_the_received_attention_of_several_heads_is_by_head():
+    layer = SelfAttentionPooling(heads=3, key_dim=2)
+    output, weights = layer(np.random.default_rng(0).normal(size=(4, 6, 2)), return_attention_scores=True)
+    assert output.shape == (4, 2)
+    assert weights.shape == (4, 6, 3)
+    np.testing.assert_allclose(np.asarray(weights).sum(axis=1), 1, rtol=1e-5)
+
+
+@pytest.mark.parametrize("step", [-1, 6, 99, 1.5])
+@pytest.mark.parametrize("variant", ["before_one_step", "after_averted"])
+def test_a_step_outside_the_sequence_is_named(variant, step):
+    chosen = load_variant(variant)
+    chosen = dataclasses.replace(chosen, attention=chosen.attention | {"step": step})
+    with one_sentence(f"variant {variant}: its attention layer cannot give (output, weights) for (None, 6, ") as error:
+        build.build(DATA.shape, Model(4, "lstm"), chosen, np.random.SeedSequence(0))
+    assert str(error.value).endswith(f": step is {step}: it must be 0 to 5.")
 
 
 def test_weights_of_several_heads_are_by_head():

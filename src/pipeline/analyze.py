@@ -21,6 +21,7 @@ from pipeline.tracking.connection import check_tracking, tracker_of
 def stage(config: Config) -> None:
     """Write attention, explanations and measures, and log them to MLflow."""
     name, probe = config.chosen_variant().name, splits.load(config, "probe")
+    training = splits.load(config, "train")
     check_tracking(config.tracking)
     with folders.reading(config, "models") as folder:
         trained, made = read_training(folder), machine.of_workers(config.cluster)
@@ -30,10 +31,10 @@ def stage(config: Config) -> None:
         values = folders.values(config, "attention")
         sync.ensure(config.tracking, values, {seed: trained[seed]}, {seed: result.attended}, machines)
 
-    prepare, depends_on = partial(_prepare, config), partial(fingerprint.of, config, "attention", probe)
+    prepare, depends_on = partial(_prepare, config), partial(fingerprint.of, config, "attention", probe, training)
     pool = Pool(config.workers, f"analyze {name}", "seeds", prepare, log, config.cluster, depends_on)
     tasks = {seed: (seed, result) for seed, result in trained.items()}
-    analyzed = each(partial(read_model.analyze_seed, config, probe), tasks, pool)
+    analyzed = each(partial(read_model.analyze_seed, config, probe, training), tasks, pool)
     attended = {seed: result.attended for seed, result in analyzed.items()}
     with folders.writing(config, "attention") as folder:
         arrays = np.stack([result.attention for result in analyzed.values()])

@@ -3,7 +3,6 @@
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from pipeline.execution import dask_cluster, fingerprint, resume
 from pipeline.execution.command_line import command
@@ -24,12 +23,12 @@ def stage(config: Config) -> None:
     samples = splits.load(config, "train"), splits.load(config, "validation")
     depends_on = partial(fingerprint.of, config, "controls", *samples)
     tasks = {f"{control.name}, {control.variant.name}": (control,) for control in control_samples.planned(config)}
-    files = resume.Files(partial(write_controls, score=config.score), read_controls)
+    files = resume.Files(write_controls, read_controls)
     pool = Pool(config.workers, "controls", "trained", cluster=config.cluster, fingerprint=depends_on)
     with resume.folder_of(depends_on()) as parts, folders.writing(config, "controls") as folder:
         work = partial(_run_control, config, samples, parts.relative_to(ROOT) / "scratch")
         runs = [run for runs in resume.each(parts, files, work, tasks, pool).values() for run in runs]
-        write_controls(folder, runs, config.score)
+        write_controls(folder, runs)
         machine = resume.machine_of(parts, tasks)
     made_on.note(machine, folders.folder(config, "controls"))
     terminal.show_controls(runs, config.score)
@@ -41,9 +40,8 @@ def _run_control(config: Config, samples: tuple[Split, Split], scratch: Path, co
 
     `samples` are those of the study; a control that needs others draws them in the folder `scratch`.
     """
-    (ROOT / scratch).mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=ROOT / scratch) as folder:
-        drawn = control_samples.samples_of(config, control, samples, Path(folder))
+    with folders.temporary(scratch) as folder:
+        drawn = control_samples.samples_of(config, control, samples, folder)
         changed = (control.name, control.variant, control.data)
         seeds, observe = config.controls.seeds, dask_cluster.check_wanted
         return [read_model.control_seed(config, changed, seed, drawn, observe) for seed in seeds]

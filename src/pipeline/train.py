@@ -1,7 +1,10 @@
 """Train a variant with every seed. `python -m pipeline.train +variant=after_unshared`"""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from importlib import import_module
+from pathlib import Path
 
 from pipeline.execution import dask_cluster, fingerprint, resume
 from pipeline.execution.command_line import command
@@ -11,7 +14,9 @@ from pipeline.report import terminal
 from pipeline.results import folders, made_on, splits
 from pipeline.results.splits import Split
 from pipeline.results.stage_files import Point, TrainedSeed, read_training, write_training
+from pipeline.settings.project import ROOT
 from pipeline.settings.schema import Config
+from pipeline.tasks import seed_samples
 from pipeline.tracking import live_runs, sync
 from pipeline.tracking.address import shared
 from pipeline.tracking.connection import check_tracking, tracker_of
@@ -23,11 +28,9 @@ def stage(config: Config) -> None:
     name, values = config.chosen_variant().name, folders.values(config, "models")
     check_tracking(config.tracking)
     samples = splits.load(config, "train"), splits.load(config, "validation")
-    data, tasks = samples[0].sha256, {seed: (seed,) for seed in config.seeds}
+    tasks = {seed: (seed,) for seed in config.seeds}
     depends_on = partial(fingerprint.of, config, "models", *samples)
-    files = resume.Files(
-        lambda path, result: write_training(path, {0: result}, data, config.score), lambda path: read_training(path)[0]
-    )
+    files = resume.Files(lambda path, result: write_training(path, {0: result}), lambda path: read_training(path)[0])
     prepare = partial(tracker_of, config.tracking)  # before the workers start: see there
     pool = Pool(config.workers, f"train {name}", "seeds", prepare, cluster=config.cluster, fingerprint=depends_on)
     with (
@@ -35,9 +38,9 @@ def stage(config: Config) -> None:
         resume.folder_of(depends_on()) as parts,
         folders.writing(config, "models") as folder,
     ):
-        work = partial(_train_seed, config, samples, process_identity())
+        work = partial(_train_seed, config, samples, parts.relative_to(ROOT) / "scratch", process_identity())
         trained = resume.each(parts, files, work, tasks, pool)
-        write_training(folder, trained, data, config.score)
+        write_training(folder, trained)
         machine = resume.machine_of(parts, tasks)
     target = folders.folder(config, "models")
     made_on.note(machine, target)
@@ -46,8 +49,12 @@ def stage(config: Config) -> None:
     terminal.show_where(target, config.tracking)
 
 
-def _train_seed(config: Config, samples: tuple[Split, Split], started_by: str, seed: int) -> TrainedSeed:
-    """Train a seed in a worker process that another process started, under a live run."""
+def _train_seed(config: Config, samples: tuple[Split, Split], scratch: Path, started_by: str, seed: int) -> TrainedSeed:
+    """Train a seed in a worker process that another process started, under a live run.
+
+    `samples` are the study's training and held-out samples. A seed with samples of its own draws them in the folder
+    `scratch`.
+    """
     tracking = shared(config.tracking) if config.cluster else config.tracking
     with live_runs.run_of(tracking, folders.values(config, "models"), seed, started_by) as run:
 
@@ -55,9 +62,19 @@ def _train_seed(config: Config, samples: tuple[Split, Split], started_by: str, s
             dask_cluster.check_wanted()
             run.log_curve(points)
 
-        result = fit.train_seed(config, seed, *samples, observe)
+        with _training_samples(config, samples[0], scratch, seed) as training:
+            result = fit.train_seed(config, seed, training, samples[1], observe)
         run.finish(result)
     return result
+
+
+@contextmanager
+def _training_samples(config: Config, common: Split, scratch: Path, seed: int) -> Iterator[Split]:
+    if not config.data.per_seed:
+        yield common
+        return
+    with folders.temporary(scratch) as folder:
+        yield seed_samples.draw(config, seed, folder)
 
 
 main = command(stage)

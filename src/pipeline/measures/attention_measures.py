@@ -25,13 +25,44 @@ def key_lift(attention: Attention, mask: Mask) -> Values:
     return np.asarray(key_mass(attention, mask) * mask.shape[1] / np.maximum(mask.sum(axis=1), 1))
 
 
+def key_skill(attention: Attention, mask: Mask) -> Values:
+    """Return how far `key_mass` is from uniform attention (0) to all attention on the key (1), whatever |k| / T is.
+
+    Negative below uniform attention. NaN without a key, and where every step is one.
+    """
+    share = mask.mean(axis=1)
+    return np.asarray((key_mass(attention, mask) - share) / np.where(share < 1, 1 - share, np.nan))
+
+
+def peak_skill(attention: Attention, mask: Mask) -> Values:
+    """Return how far the largest weight is from uniform attention (0) to all attention (1). The mask is not used."""
+    uniform = 1 / mask.shape[1]
+    return np.asarray((attention.max(axis=1).astype(np.float64) - uniform) / (1 - uniform))
+
+
 def hit_rate(attention: Attention, mask: Mask) -> Values:
     """Return whether the largest weight is on a key step; for ties, the share of them on key steps. In [0, 1].
 
     NaN without a key.
     """
+    return _known(_peaks_in(attention, mask), mask)
+
+
+def late_hit(attention: Attention, mask: Mask) -> Values:
+    """Return whether the largest weight is after the last key step, with ties as in `hit_rate`. NaN without a key."""
+    return _known(_peaks_in(attention, after_last_key(mask)), mask)
+
+
+def _peaks_in(attention: Attention, chosen: Mask) -> Values:
     largest = attention == attention.max(axis=1, keepdims=True)
-    return _known((largest & mask).sum(axis=1) / largest.sum(axis=1), mask)
+    return np.asarray((largest & chosen).sum(axis=1) / largest.sum(axis=1))
+
+
+def after_last_key(mask: Mask) -> Mask:
+    """Return which steps come after a sample's last key step, (samples, steps); none without a key."""
+    steps = np.arange(mask.shape[1])
+    last = np.where(mask, steps, -1).max(axis=1, keepdims=True)
+    return np.asarray((steps > last) & (last >= 0))
 
 
 def mean_hit(attention: Attention, mask: Mask) -> Values:
@@ -59,10 +90,7 @@ def entropy(attention: Attention, mask: Mask) -> Values:
 
 def late_mass(attention: Attention, mask: Mask) -> Values:
     """Return the attention after the last key step, in [0, 1]; NaN without a key."""
-    steps = np.arange(mask.shape[1])
-    last = np.where(mask, steps, -1).max(axis=1, keepdims=True)
-    mass = np.where(steps > last, attention, 0).sum(axis=1, dtype=np.float64)
-    return _known(mass, mask)
+    return _known(np.where(after_last_key(mask), attention, 0).sum(axis=1, dtype=np.float64), mask)
 
 
 def input_dependence(attention: Attention, mask: Mask) -> Values:
@@ -88,8 +116,9 @@ def kendall_tau(a: Attention, b: Attention) -> Values:
     return np.asarray((signs_a * signs_b).sum(axis=(1, 2)) / np.where(norm > 0, norm, np.nan))
 
 
-_ALL = (key_mass, key_lift, hit_rate, mean_hit, average_precision, entropy, late_mass, input_dependence)
-MEASURES = {measure.__name__: measure for measure in _ALL}
+_ABOUT_KEY = (key_mass, key_lift, key_skill, hit_rate, late_hit, mean_hit, average_precision, late_mass)
+_ABOUT_SHAPE = (peak_skill, entropy, input_dependence)
+MEASURES = {measure.__name__: measure for measure in (*_ABOUT_KEY, *_ABOUT_SHAPE)}
 
 
 def summarize(attention: Attention, mask: Mask, classes: NDArray[np.floating] | None) -> dict[str, float]:
@@ -98,8 +127,8 @@ def summarize(attention: Attention, mask: Mask, classes: NDArray[np.floating] | 
     `key_mass` is also averaged for each label: `classes` (samples,) are labels 0 and 1, None for a regression.
     """
     means = {name: mean(measure(attention, mask)) for name, measure in MEASURES.items()}
-    mass = key_mass(attention, mask)
-    return means | {f"key_mass_y{label}": mean(mass[own]) for label, own in _by_label(classes)}
+    by_label = means_by_label("key_mass", key_mass(attention, mask), classes)
+    return means | by_label
 
 
 def agreement(weights: Attention, attention: Attention, classes: NDArray[np.floating] | None) -> dict[str, float]:
@@ -107,13 +136,16 @@ def agreement(weights: Attention, attention: Attention, classes: NDArray[np.floa
 
     Samples in which one of the two is constant are left out.
     """
-    tau = kendall_tau(weights, attention)
-    chosen = {"kendall_tau": tau, **{f"kendall_tau_y{label}": tau[own] for label, own in _by_label(classes)}}
-    return {name: mean(values) for name, values in chosen.items()}
+    return means_by_label("kendall_tau", kendall_tau(weights, attention), classes)
 
 
-def _by_label(classes: NDArray[np.floating] | None) -> list[tuple[int, Mask]]:
-    return [] if classes is None else [(label, classes == label) for label in (0, 1)]
+def means_by_label(name: str, values: Values, classes: NDArray[np.floating] | None) -> dict[str, float]:
+    """Return the mean of values (samples,) over all samples, and over those of each label as `name_y0`, `name_y1`.
+
+    Samples without a value are left out; `classes` (samples,) are labels 0 and 1, None for a regression.
+    """
+    labels = [] if classes is None else [(f"{name}_y{label}", classes == label) for label in (0, 1)]
+    return {name: mean(values), **{named: mean(values[own]) for named, own in labels}}
 
 
 def _known(values: Values, mask: Mask) -> Values:

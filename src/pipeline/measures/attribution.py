@@ -1,4 +1,4 @@
-"""Other explanations of the same predictions, and how predictions change when attention is shuffled.
+"""Other explanations of the same predictions.
 
 Explanations take the model as functions of arrays: `logit` maps samples (samples, steps, features) to logits
 (samples,), `gradient` to the gradient of each sample's logit by its input. Logits, because the probability of a
@@ -36,19 +36,21 @@ def integrated_gradients(gradient: Function, x: Array, baseline: Array, points: 
     return (x - baseline) * total / points
 
 
-def occlusion(logit: Function, x: Array, rng: Generator, permutations: int) -> Array:
-    """Return the mean absolute change of the logit when a step is replaced by that of another sample, (samples, steps).
+def occlusion(logit: Function, x: Array, rng: Generator, replacements: int) -> Array:
+    """Return the mean absolute change of the logit when a step is replaced by that of other samples, (samples, steps).
 
-    `rng` draws the permutations of the samples, one for each step; the change is averaged over their number.
+    Each step of a sample is replaced by that of a number of other samples, evenly spread over the order of its values:
+    a key that half of the samples have otherwise always meets the other one. `rng` orders samples of equal values.
     """
-    before = logit(x)
+    before, count = logit(x), len(x)
     change = np.zeros(x.shape[:2])
-    for _ in range(permutations):
-        for step in range(x.shape[1]):
+    for step in range(x.shape[1]):
+        order = np.lexsort((rng.permutation(count), *x[:, step].T[::-1]))
+        for number in range(1, replacements + 1):
             occluded = x.copy()
-            occluded[:, step] = x[rng.permutation(len(x)), step]
+            occluded[order, step] = x[np.roll(order, number * count // (replacements + 1)), step]
             change[:, step] += np.abs(logit(occluded) - before)
-    return change / permutations
+    return change / replacements
 
 
 def importance(attribution: Array) -> NDArray[np.float64]:
@@ -62,19 +64,3 @@ def importance(attribution: Array) -> NDArray[np.float64]:
     size = np.abs(by_step)
     total = size.sum(axis=1, keepdims=True)
     return np.where(total > 0, size, 1 / size.shape[1]) / np.where(total > 0, total, 1)
-
-
-def permuted_attention(head: Function, values: Array, weights: Array, rng: Generator, permutations: int) -> Array:
-    """Return the predictions with each sample's attention shuffled over the steps, (permutations, samples).
-
-    Args:
-        head: maps values times weights (samples, steps, features) to an output (samples,).
-        values: the input of attention, (samples, steps, features).
-        weights: attention weights, of the same shape; a sample's features are shuffled alike.
-        rng: draws the permutations of the steps, one for each sample.
-        permutations: how many.
-
-    Source: Jain & Wallace (2019), "Attention is not explanation".
-    """
-    orders = (rng.random(weights.shape[:2]).argsort(axis=1)[:, :, None] for _ in range(permutations))
-    return np.stack([head(values * np.take_along_axis(weights, order, axis=1)) for order in orders])

@@ -7,12 +7,20 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.random import Generator, SeedSequence, default_rng
 from numpy.typing import NDArray
-from scipy.special import expit
 
 from pipeline.measures import attention_measures, attribution
+from pipeline.measures.model_measures import Samples, TrainedModel, value_weighted
 from pipeline.models.fit import train_seed
 from pipeline.results.splits import Split
-from pipeline.results.stage_files import UNTRAINED, AttendedSeed, ControlRun, ExplainedSeed, TrainedSeed, Weights
+from pipeline.results.stage_files import (
+    UNTRAINED,
+    VALUE_WEIGHTED,
+    AttendedSeed,
+    ControlRun,
+    ExplainedSeed,
+    TrainedSeed,
+    Weights,
+)
 from pipeline.settings.schema import Data, Explain, Study, Variant
 
 if TYPE_CHECKING:
@@ -30,29 +38,36 @@ class AnalyzedSeed(NamedTuple):
     explained: ExplainedSeed
 
 
-def analyze_seed(study: Study, probe: Split, seed: int, trained: TrainedSeed) -> AnalyzedSeed:
-    """Return the attention of a seed's model on the probe samples, and what it is compared with."""
-    from pipeline.models.build import set_weights
+def samples_of(split: Split, start: int = 0, stop: int | None = None) -> Samples:
+    """Return some rows of a split."""
+    x, y, mask = (split.rows(name, start, stop) for name in ("x", "y", "mask"))
+    return Samples(x, y, mask)
 
-    x, y, mask = (probe.rows(name) for name in ("x", "y", "mask"))
-    functions, settings, snapshots = _functions(study), study.explain, trained.snapshots
-    shuffling, occluding = (default_rng(child) for child in SeedSequence((settings.seed, seed)).spawn(2))
-    history = [attention(study, snapshots.at(point), x).mean(axis=2) for point in range(len(snapshots.batches))]
-    weights = attention(study, trained.weights, x)  # (samples, steps, features)
-    set_weights(functions.model.classifier, trained.weights)
-    shuffled = _shuffled(study, functions, (x, y), weights, shuffling)
-    averaged, classes = weights.mean(axis=2), None if study.regression else y
-    result = attended(averaged, mask, classes)
-    others = {UNTRAINED: history[0], **explanations(functions, x, settings, occluding)}
+
+def analyze_seed(study: Study, probe: Split, training: Split, seed: int, trained: TrainedSeed) -> AnalyzedSeed:
+    """Return the attention of a seed's model on the probe samples, and what it is compared with.
+
+    A linear readout of what attention weighs is fitted on training samples.
+    """
+    samples, settings, snapshots = samples_of(probe), study.explain, trained.snapshots
+    fitting = samples_of(training, 0, settings.readout_samples)
+    history = [attention(study, snapshots.at(point), samples.x).mean(axis=2) for point in range(len(snapshots.batches))]
+    intervening, occluding = (default_rng(child) for child in SeedSequence((settings.seed, seed)).spawn(2))
+    weights, result = read(study, trained.weights, samples, fitting, intervening)
+    averaged, classes, functions = weights.mean(axis=2), _classes(study, samples), _functions(study)
+    others = {
+        VALUE_WEIGHTED: value_weighted(functions.values(samples.x), weights),
+        UNTRAINED: history[0],
+        **explanations(functions, samples.x, settings, occluding),
+    }
     scores = {
-        name: attention_measures.summarize(other, mask, classes)
+        name: attention_measures.summarize(other, samples.mask, classes)
         | attention_measures.agreement(other, averaged, classes)
         for name, other in others.items()
     }
     vectors = np.stack([point.mean(axis=0, dtype=np.float64) for point in history])
-    masses = np.array([attention_measures.mean(attention_measures.key_mass(point, mask)) for point in history])
-    explained = ExplainedSeed(scores, snapshots.batches, vectors, masses)
-    return AnalyzedSeed(averaged, result._replace(measures=result.measures | shuffled), explained)
+    masses = np.array([attention_measures.mean(attention_measures.key_mass(point, samples.mask)) for point in history])
+    return AnalyzedSeed(averaged, result, ExplainedSeed(scores, snapshots.batches, vectors, masses))
 
 
 def attention(study: Study, weights: Weights, x: Array) -> Array:
@@ -68,6 +83,24 @@ def attention(study: Study, weights: Weights, x: Array) -> Array:
     read = functions.attention(x)
     check_sums(read, study.chosen_variant().name)
     return read
+
+
+def read(
+    study: Study, trained: Weights, samples: Samples, fitting: Samples, rng: Generator
+) -> tuple[Array, AttendedSeed]:
+    """Return the attention weights of a trained model (samples, steps, features), and all measures of them.
+
+    `fitting` are other samples, on which the linear readout is fitted; `rng` draws permutations and random steps.
+    """
+    from pipeline.models.build import set_weights
+
+    functions = _functions(study)
+    set_weights(functions.model.classifier, trained)
+    weights = attention(study, trained, samples.x)
+    result = attended(weights.mean(axis=2), samples.mask, _classes(study, samples))
+    model = TrainedModel(functions, samples, weights, study.regression, study.explain)
+    measures, steps = model.measured(fitting, rng)
+    return weights, result._replace(measures=result.measures | measures, steps=steps)
 
 
 def attended(weights: Array, mask: Mask, classes: Array | None) -> AttendedSeed:
@@ -108,35 +141,20 @@ def control_seed(
     name, variant, data = changed
     study = dataclasses.replace(study, variant=variant, data=data)
     trained = train_seed(study, seed, *samples, observe)
-    x, y, mask = (samples[1].rows(part, 0, study.controls.probe_samples) for part in ("x", "y", "mask"))
-    weights = attention(study, trained.weights, x).mean(axis=2)
-    result = attended(weights, mask, None if study.regression else y)
-    return ControlRun(name, variant, seed, trained.loss, trained.score, result)
+    fitting, probe = (
+        samples_of(samples[0], 0, study.explain.readout_samples),
+        samples_of(samples[1], 0, study.controls.probe_samples),
+    )
+    _, result = read(study, trained.weights, probe, fitting, default_rng((study.explain.seed, seed)))
+    return ControlRun(name, variant, seed, trained.loss, trained.scores, result, trained.curve)
+
+
+def _classes(study: Study, samples: Samples) -> Array | None:
+    """Return the labels of a classification."""
+    return None if study.regression else samples.y
 
 
 def _functions(study: Study) -> "Functions":
     from pipeline.models.functions import functions
 
     return functions(study.data.shape, study.model, study.chosen_variant())
-
-
-def _shuffled(
-    study: Study, functions: "Functions", samples: tuple[Array, Array], weights: Array, rng: Generator
-) -> dict[str, float]:
-    """Return how predictions change when attention is shuffled over the steps, if the layer multiplies by its weights.
-
-    These are the mean absolute change of the prediction (the probability in a classification), and the score.
-    """
-    x, y = samples
-    values, weighted = functions.values(x), functions.weighted(x)
-    if not values.shape == weights.shape == weighted.shape or not np.allclose(weighted, values * weights, atol=1e-5):
-        return {}
-    shuffled = attribution.permuted_attention(functions.head, values, weights, rng, study.explain.permutations)
-    before = functions.logit(x)
-    if study.regression:
-        score = 1 - float(np.square(shuffled - y).mean() / y.var())
-    else:
-        before, shuffled = expit(before), expit(shuffled)
-        score = float(((shuffled > 0.5) == (y == 1)).mean())
-    change = float(np.abs(shuffled - before).mean(dtype=np.float64))
-    return {"permuted_change": change, f"permuted_{study.score}": score}

@@ -74,6 +74,101 @@ class StepAttention(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="pipeline")
+class OneStepAttention(keras.layers.Layer):
+    """Puts all weight on one step, always the same one, and learns nothing.
+
+    For an input `x` of shape `(batch, steps, features)`:
+
+    1. `weights`, of the shape of `x`, are 1 at `step` and 0 at all other steps.
+    2. The output is `x * weights`.
+
+    Source: the control that fixes attention before training, by Wiegreffe & Pinter (2019), "Attention is not not
+    explanation", there with uniform weights.
+
+    Args:
+        step: the step, from 0.
+        **kwargs: arguments of `keras.layers.Layer`, such as `name`.
+
+    Call arguments and returns are those of `StepAttention`.
+
+    Raises:
+        ValueError: if it is built for an input that does not have this step.
+    """
+
+    def __init__(self, step: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.step = step
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Check that the input has the step."""
+        _check_step(self.step, input_shape)
+
+    def call(self, inputs: KerasTensor, return_attention_scores: bool = False) -> Output:
+        """Return the values at the step, and zeros at all others."""
+        fixed = ops.one_hot(self.step, inputs.shape[1], dtype=inputs.dtype)[:, None]  # (steps, 1)
+        weights = ops.ones_like(inputs) * fixed
+        output = inputs * weights
+        return (output, weights) if return_attention_scores else output
+
+    def get_config(self) -> dict[str, Any]:
+        """Return what `from_config` needs to create the same layer."""
+        return {**super().get_config(), "step": self.step}
+
+
+@keras.saving.register_keras_serializable(package="pipeline")
+class AvertedAttention(StepAttention):
+    """The article's attention, trained to look away from a step while the model learns its task.
+
+    For an input `x` of shape `(batch, steps, features)`:
+
+    1. `weights`, shape `(batch, steps, features)`, and the output are those of `StepAttention`.
+    2. `m = mean(weights[:, step])` over the features, shape `(batch,)`: each sample's weight on the step.
+    3. `-strength * mean(log(1 - m))` over the batch is added to the loss in training. No `1 - m` counts as less than
+       1e-7.
+
+    Source: Pruthi et al. (2020), "Learning to deceive with attention-based explanations", with one step as the
+    "impermissible" tokens.
+
+    Args:
+        step: the step to look away from, from 0.
+        strength: factor of the added loss; 0 gives `StepAttention`.
+        **kwargs: those of `StepAttention`.
+
+    Call arguments and returns are those of `StepAttention`.
+
+    Raises:
+        ValueError: if it is built for an input that does not have this step, or as `StepAttention`.
+    """
+
+    def __init__(self, step: int, strength: float, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.step, self.strength = step, strength
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Create the weights of `StepAttention`."""
+        super().build(input_shape)
+        _check_step(self.step, input_shape)
+
+    def call(self, inputs: KerasTensor, return_attention_scores: bool = False) -> Output:
+        """Weigh the steps of `inputs`, and add the weight on the step to the loss."""
+        output, weights = super().call(inputs, return_attention_scores=True)
+        mass = ops.mean(weights[:, self.step], axis=-1)  # (batch,)
+        self.add_loss(-self.strength * ops.mean(ops.log(ops.maximum(1 - mass, keras.config.epsilon()))))
+        return (output, weights) if return_attention_scores else output
+
+    def get_config(self) -> dict[str, Any]:
+        """Return what `from_config` needs to create the same layer."""
+        return {**super().get_config(), "step": self.step, "strength": self.strength}
+
+
+def _check_step(step: int, shape: tuple[int | None, ...]) -> None:
+    """Raise a `ValueError` unless an input of this shape has a step; Python would count a negative one from the end."""
+    steps = shape[1] or 0
+    if type(step) is not int or not 0 <= step < steps:
+        raise ValueError(f"step is {step}: it must be 0 to {steps - 1}")
+
+
+@keras.saving.register_keras_serializable(package="pipeline")
 class NoAttention(keras.layers.Layer):
     """The baseline: returns its input unchanged, with equal weights.
 
@@ -183,6 +278,46 @@ class MultiHeadPooling(_LastStateAttention):
         """Return the context (batch, 1, features) and the weights (batch, steps, heads)."""
         context, weights = self.inner(query, states, return_attention_scores=True)
         return context, ops.transpose(weights[:, :, 0], (0, 2, 1))
+
+    def get_config(self) -> dict[str, Any]:
+        """Return what `from_config` needs to create the same layer."""
+        return {**super().get_config(), "heads": self.heads, "key_dim": self.key_dim}
+
+
+@keras.saving.register_keras_serializable(package="pipeline")
+class SelfAttentionPooling(keras.layers.Layer):
+    """Keras' multi-head attention of the states over themselves, averaged over the queries.
+
+    For states `h` of shape `(batch, steps, features)`:
+
+    1. `c`, `w` = output and weights of multi-head attention, every state being query, key and value: shapes
+       `(batch, steps, features)` and `(batch, heads, queries, steps)`.
+    2. The output is the mean of `c` over the queries, shape `(batch, features)`.
+    3. `weights` are the mean of `w` over the queries, shape `(batch, steps, heads)`: the attention that each step
+       receives, summing to 1 over the steps.
+
+    Source: Vaswani et al. (2017), "Attention is all you need".
+
+    Args:
+        heads: number of heads.
+        key_dim: size of each head's keys.
+        **kwargs: arguments of `keras.layers.Layer`, such as `name`.
+    """
+
+    def __init__(self, heads: int = 4, key_dim: int = 8, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.heads, self.key_dim = heads, key_dim
+        self.inner = keras.layers.MultiHeadAttention(heads, key_dim, name="multi_head")
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        """Create the kernels."""
+        self.inner.build(input_shape, input_shape)
+
+    def call(self, inputs: KerasTensor, return_attention_scores: bool = False) -> Output:
+        """Attend from every state to every state."""
+        context, weights = self.inner(inputs, inputs, return_attention_scores=True)
+        output, received = ops.mean(context, axis=1), ops.mean(weights, axis=2)  # (batch, heads, steps)
+        return (output, ops.transpose(received, (0, 2, 1))) if return_attention_scores else output
 
     def get_config(self) -> dict[str, Any]:
         """Return what `from_config` needs to create the same layer."""

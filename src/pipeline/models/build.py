@@ -39,7 +39,7 @@ class AttentionModel(NamedTuple):
     the number that a regression predicts.
     `attention` maps the same input to attention weights (batch, steps, attended features or heads).
     `values` maps the same input to the input of the attention layer, `weighted` to its output.
-    `head` maps the output of the attention layer to that of the classifier.
+    `head` maps the output of the attention layer to that of the classifier, `tail` maps its input to that.
     """
 
     classifier: keras.Model
@@ -47,6 +47,7 @@ class AttentionModel(NamedTuple):
     values: keras.Model
     weighted: keras.Model
     head: keras.Model
+    tail: keras.Model
 
 
 def output_of(regression: bool) -> str:
@@ -84,16 +85,19 @@ def build(
     output = keras.layers.Dense(1, activation, kernel_initializer=kernel, name="output")
     inputs = keras.Input((shape.time_steps, shape.input_dim), name="sequence")
     values = inputs if before else reader(inputs)
-    weighted, weights = weigh(attention_layer(variant, draws[0]), values, variant, draws[0])
+    layer = attention_layer(variant, draws[0])
+    weighted, weights = weigh(layer, values, variant, draws[0])
     after = reader if before else keras.layers.Flatten(name="flatten")
     head: Layers = output if weighted.ndim == 2 else lambda states: output(after(states))
-    part = keras.Input(weighted.shape[1:], name="weighted")
+    part, attended = keras.Input(weighted.shape[1:], name="weighted"), keras.Input(values.shape[1:], name="values")
+    classifier = keras.Model(inputs, head(weighted), name=variant.name)
     return AttentionModel(
-        classifier=keras.Model(inputs, head(weighted), name=variant.name),
+        classifier=classifier,
         attention=keras.Model(inputs, weights),
         values=keras.Model(inputs, values),
         weighted=keras.Model(inputs, weighted),
         head=keras.Model(part, head(part)),
+        tail=classifier if before else keras.Model(attended, head(weigh(layer, attended, variant, draws[0])[0])),
     )
 
 

@@ -15,8 +15,9 @@ def training_steps(classifier: keras.Model, optimizer: keras.Optimizer, variance
 
     It takes `x` (group, batch, steps, features), `y` (group, batch, 1) and the number of batches in them; the rest is
     padding. It returns the sums over these batches of binary cross-entropy (nats) and accuracy. For a regression,
-    `variance` is that of all labels, and the sums are of mean squared error and coefficient of determination. Starting
-    a program takes half as long as a training step, so the whole group is one program.
+    `variance` is that of all labels, and the sums are of mean squared error and coefficient of determination. Losses
+    that layers add are minimized, too, but not in these sums. Starting a program takes half as long as a training step,
+    so the whole group is one program.
     """
     loss_of = keras.losses.binary_crossentropy if variance is None else keras.losses.mean_squared_error
     variables, others = classifier.trainable_variables, classifier.non_trainable_variables
@@ -27,9 +28,12 @@ def training_steps(classifier: keras.Model, optimizer: keras.Optimizer, variance
             values, states = ([tf.convert_to_tensor(variable) for variable in part] for part in (variables, others))
             with tf.GradientTape() as tape:
                 tape.watch(values)
-                p, states = classifier.stateless_call(values, states, x[index], training=True)
+                p, states, added = classifier.stateless_call(
+                    values, states, x[index], training=True, return_losses=True
+                )
                 batch_loss = tf.reduce_mean(loss_of(y[index], p))
-            optimizer.apply(tape.gradient(batch_loss, values), variables)
+                minimized = sum(added, batch_loss)
+            optimizer.apply(tape.gradient(minimized, values), variables)
             for variable, state in zip(others, states, strict=True):
                 variable.assign(state)
             reached = _accuracy(y[index], p) if variance is None else 1 - batch_loss / variance

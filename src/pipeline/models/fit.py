@@ -50,9 +50,9 @@ def train_seed(study: Study, seed: int, split: Split, held_out: Split, observe: 
     compiled.reset(start.classifier)
     curve, snapshots = _fit(compiled, split, study.train, default_rng(order), observe)
     score_of = held_out_score.regression if regression else held_out_score.classification
-    loss, score = score_of(compiled.predict, held_out)
+    loss, scores = score_of(compiled.predict, held_out)
     _check_finite(loss, variant.name, study.train)
-    return TrainedSeed(get_weights(compiled.model.classifier), snapshots, curve, loss, score)
+    return TrainedSeed(get_weights(compiled.model.classifier), snapshots, curve, loss, scores, split.sha256)
 
 
 class _Compiled(NamedTuple):

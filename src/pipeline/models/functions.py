@@ -20,8 +20,8 @@ class Functions(NamedTuple):
     """A model's parts as functions of arrays, with the weights that the model was given last.
 
     `attention`, `values` and `weighted` are those of `AttentionModel`; `logit` maps samples to logits (samples,),
-    `head` does so for the output of the attention layer, and `gradient` maps samples to the gradient of each one's
-    logit with respect to its input, of the same shape.
+    `head` does so for the output of the attention layer and `tail` for its input, and `gradient` maps samples to the
+    gradient of each one's logit with respect to its input, of the same shape.
     """
 
     model: AttentionModel
@@ -30,6 +30,7 @@ class Functions(NamedTuple):
     weighted: Function
     logit: Function
     head: Function
+    tail: Function
     gradient: Function
 
 
@@ -37,12 +38,17 @@ class Functions(NamedTuple):
 def functions(shape: Shape, model: Model, variant: Variant) -> Functions:
     """Return a variant's functions, traced once in a process for all its weights."""
     built = build(shape, model, variant, SeedSequence(0), "linear")
-    logit, head = in_batches(built.classifier), in_batches(built.head)
+    logit, head = _numbers(built.classifier), _numbers(built.head)
+    tail = logit if built.tail is built.classifier else _numbers(built.tail)
     attention, values, weighted = map(in_batches, (built.attention, built.values, built.weighted))
     gradient = in_batches(_input_gradient(built.classifier))
-    return Functions(
-        built, attention, values, weighted, lambda x: logit(x)[:, 0], lambda states: head(states)[:, 0], gradient
-    )
+    return Functions(built, attention, values, weighted, logit, head, tail, gradient)
+
+
+def _numbers(model: keras.Model) -> Function:
+    """Return a model with one output as a function to (samples,)."""
+    output = in_batches(model)
+    return lambda x: output(x)[:, 0]
 
 
 def in_batches(model: Callable[[tf.Tensor], tf.Tensor], batch: int = 1000) -> Function:

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 from pandas import DataFrame, concat
 
-from pipeline.report import effects, html_page, render, tables
+from pipeline.report import control_tables, effects, html_page, place_tables, render, tables
 from pipeline.report.tables import Tables, VariantResult
+from pipeline.report.titles import SCORES
 from pipeline.results import folders, stage_files
 from pipeline.results.file_formats import write_text
 from pipeline.results.stage_files import ONE_FEATURE, AttendedSeed, ControlRun
@@ -46,14 +47,18 @@ def load_variant_result(config: Study) -> VariantResult:
 def tabulate(study: Study, results: list[VariantResult], controls: list[ControlRun]) -> Tables:
     """Return all tables of a comparison."""
     limits, score, confidence = study.compare.thresholds, study.score, study.compare.confidence
-    runs = tables.runs(results, limits, score)
+    runs, changed = tables.runs(results, limits, score), tables.controls(controls, limits, score)
+    size = study.train.batch_size
     return Tables(
         runs=runs,
         summary=tables.summary(results, runs, confidence),
         effects=effects.estimate(runs, study.compare) if len(study.seeds) > 1 else DataFrame(),
-        controls=tables.controls(controls, limits, score),
+        controls=changed,
         explanations=tables.explanations(results),
         learning=tables.learning(results, _trained_score(study)),
+        coding=control_tables.coding(runs, changed, study.data),
+        samples=control_tables.samples_needed(results, controls, size, getattr(limits, score)),
+        places=place_tables.places(results),
     )
 
 
@@ -71,12 +76,10 @@ def write(folder: Path, study: Study, results: list[VariantResult], controls: li
         masses = [{"seed": s, "batch": e.batches, "key_mass": e.key_mass} for s, e in result.explained.items()]
         tables.write(folder / "learning" / name, concat(map(DataFrame, masses)))
         tables.write(folder / "heatmap" / name, _mean_courses(result))
-    runs = [run for run in controls if run.control == ONE_FEATURE]
-    one_feature = {run.variant.name: {r.seed: r.attended for r in runs if r.variant == run.variant} for run in runs}
-    for name, seeds in one_feature.items():
+    for name, seeds in _one_feature(controls).items():
         tables.write(folder / "one_feature" / f"{name}.csv", _vectors(seeds))
-    _write_figures(folder / "figures", study, results, one_feature, computed)
-    text = render.render(study, computed, results[0])
+    _write_figures(folder / "figures", study, results, controls, computed)
+    text = render.render(study, computed, results)
     write_text(folder / "report.md", text)
     write_text(folder / "report.html", html_page.html(text, folder))
 
@@ -99,24 +102,37 @@ def _write_figures(
     folder: Path,
     study: Study,
     results: list[VariantResult],
-    one_feature: dict[str, dict[int, AttendedSeed]],
+    controls: list[ControlRun],
     computed: Tables,
 ) -> None:
-    from pipeline.report import figures  # here, since matplotlib takes a third of a second that `show` does not need
+    from pipeline.report import (
+        figures,
+        model_figures,
+    )  # here, since matplotlib takes a third of a second that `show` does not need
 
     key, score = results[0].key(), _trained_score(study)
     drawn = {
         "attention": figures.attention({result.variant.name: result.attended for result in results}),
+        "by_step": model_figures.by_step(results, SCORES[study.score]),
         "learning": figures.learning([(r.variant.name, *r.course()[:2], r.curves(score)) for r in results], key),
     }
     if key.any():
         drawn["explanations"] = figures.explanations(computed.explanations, key.sum() / len(key))
     if not computed.effects.empty:
         drawn["effects"] = figures.forest(computed.effects, effects.SIGNIFICANCE)
-    if one_feature:
+    if one_feature := _one_feature(controls):
         drawn["one_feature"] = figures.attention(one_feature)
+    if not computed.samples.empty:
+        curves = control_tables.learning_curves(results, controls, study.train.batch_size)
+        drawn["samples"] = model_figures.samples_seen(curves, "R²" if study.regression else "accuracy")
     for name, figure in drawn.items():
         figures.save(figure, folder / f"{name}.png")
+
+
+def _one_feature(controls: list[ControlRun]) -> dict[str, dict[int, AttendedSeed]]:
+    """Return variant -> seed -> attention of the control with one feature."""
+    runs = [run for run in controls if run.control == ONE_FEATURE]
+    return {run.variant.name: {r.seed: r.attended for r in runs if r.variant == run.variant} for run in runs}
 
 
 def _mean_courses(result: VariantResult) -> DataFrame:

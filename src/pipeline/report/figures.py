@@ -27,10 +27,10 @@ def attention(variants: Mapping[str, Mapping[int, AttendedSeed]]) -> Figure:
     hatch; a dashed line shows uniform attention. `variants` is name -> seed -> attention.
     """
     columns = min(2, len(variants))
-    figure, axes = _panel_each(len(variants), 5 * columns, 3.1)
+    figure, axes = panel_each(len(variants), 5 * columns, 3.1)
     for ax, (name, attended) in zip(axes.flat, variants.items(), strict=False):
         _bars(ax, list(attended.values()))
-        ax.set_title(_title(name), fontsize=11)
+        ax.set_title(title_of(name), fontsize=11)
     for ax in axes[-1]:
         ax.set_xlabel("time step")
     for ax in axes[:, 0]:
@@ -90,7 +90,7 @@ def explanations(table: DataFrame, uniform: float) -> Figure:
     `table` is that of `tables.explanations`, `uniform` the key mass of equal weights.
     """
     variants, names = table["variant"].unique(), table["explanation"].unique()
-    figure, axes = _panel_each(len(variants), 10, 2.6)
+    figure, axes = panel_each(len(variants), 10, 2.6)
     for ax, variant in zip(axes.flat, variants, strict=False):
         rows = table[table["variant"] == variant]
         for measure, title, colour, marker, shift in _BY_LABEL if "key_mass_y0_mean" in table else _TOGETHER:
@@ -98,7 +98,7 @@ def explanations(table: DataFrame, uniform: float) -> Figure:
             means, deviations = rows[f"{measure}_mean"].to_numpy(), rows[f"{measure}_sd"].to_numpy()
             ax.errorbar(means, np.arange(len(rows)) + shift, xerr=deviations, **style)
         ax.axvline(uniform, color=GREY, linestyle="--", linewidth=1, label="equal weights")
-        ax.set_title(_title(variant), fontsize=11)
+        ax.set_title(title_of(variant), fontsize=11)
     for ax in axes[-1]:
         ax.set_xlabel("key mass (mean ± SD over seeds)")
     axes[0, 0].set_yticks(range(len(names)), names)
@@ -130,7 +130,7 @@ def learning(courses: Sequence[Course], key: NDArray[np.floating]) -> Figure:
         for step in np.flatnonzero(key == 1):
             upper.annotate("", (1, step), (1.08, step), ("axes fraction", "data"), arrowprops=_POINTER)
         _ways(lower, curves)
-        upper.set_title(_title(name), fontsize=11)
+        upper.set_title(title_of(name), fontsize=11)
         lower.set_xscale("symlog", linthresh=batches[1], linscale=0.5)
         ticks = [0, *_POWERS[(batches[1] < _POWERS) & (batches[-1] >= _POWERS)]]
         lower.set(xlabel="batches seen", xlim=(0, batches[-1]), xticks=ticks)
@@ -170,7 +170,7 @@ def panels(
     return figure, axes
 
 
-def _panel_each(number: int, width: float, height: float) -> tuple[Figure, NDArray[Any]]:
+def panel_each(number: int, width: float, height: float) -> tuple[Figure, NDArray[Any]]:
     """Return a figure of rows of two panels, of a width and each of a height, and its axes (rows, columns)."""
     columns = min(2, number)
     rows = -(-number // columns)
@@ -180,7 +180,8 @@ def _panel_each(number: int, width: float, height: float) -> tuple[Figure, NDArr
     return figure, axes
 
 
-def _title(variant: str) -> str:
+def title_of(variant: str) -> str:
+    """Return a variant's name as the title of a panel."""
     return variant.replace("_", ", ")
 
 

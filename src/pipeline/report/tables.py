@@ -56,7 +56,10 @@ class VariantResult(NamedTuple):
 
 
 class Tables(NamedTuple):
-    """The tables of a comparison, by the functions of this module and `effects.estimate`."""
+    """The tables of a comparison, each by the function of its name: here, in `control_tables`, or in `place_tables`.
+
+    `effects` is by `effects.estimate`, `samples` by `control_tables.samples_needed`.
+    """
 
     runs: DataFrame
     summary: DataFrame
@@ -64,6 +67,9 @@ class Tables(NamedTuple):
     controls: DataFrame
     explanations: DataFrame
     learning: DataFrame
+    coding: DataFrame
+    samples: DataFrame
+    places: DataFrame
 
 
 def write(path: Path, table: DataFrame) -> None:
@@ -77,19 +83,21 @@ def read(path: Path) -> DataFrame:
     return pd.read_csv(path, dtype=text, keep_default_na=False, na_values="nan")
 
 
-def runs(results: list[VariantResult], limits: Thresholds, score: str = "accuracy") -> DataFrame:
+def runs(results: list[VariantResult], limits: Thresholds, score: str = "balanced_accuracy") -> DataFrame:
     """Return a row for each (variant, seed): verdict, peak of the mean vector, held-out loss and score, measures."""
     return DataFrame(
-        _names(result.variant, seed) | _judged(trained, result.attended[seed], limits, score)
+        _names(result.variant, seed) | _judged(trained, result.attended[seed], result.variant.placement, limits, score)
         for result in results
         for seed, trained in result.trained.items()
     )
 
 
-def controls(control_runs: list[ControlRun], limits: Thresholds, score: str = "accuracy") -> DataFrame:
+def controls(control_runs: list[ControlRun], limits: Thresholds, score: str = "balanced_accuracy") -> DataFrame:
     """Return a row for each run of a control, with the columns of `runs`."""
     return DataFrame(
-        {"control": run.control} | _names(run.variant, run.seed) | _judged(run, run.attended, limits, score)
+        {"control": run.control}
+        | _names(run.variant, run.seed)
+        | _judged(run, run.attended, run.variant.placement, limits, score)
         for run in control_runs
     )
 
@@ -99,12 +107,16 @@ def _names(variant: Variant, seed: int) -> dict[str, Any]:
 
 
 def _judged(
-    trained: TrainedSeed | ControlRun, attended: AttendedSeed, limits: Thresholds, score: str
+    trained: TrainedSeed | ControlRun, attended: AttendedSeed, placement: str, limits: Thresholds, score: str
 ) -> dict[str, Any]:
-    learned = trained.score >= getattr(limits, score)
-    word = verdict(learned, attended.measures, attended.vector, attended.key, limits)
+    word = verdict(learned(trained, limits, score), attended.measures, placement == "after", limits)
     peak = int(attended.vector.argmax())
-    return {"verdict": word, "peak_step": peak, "loss": trained.loss, score: trained.score} | attended.measures
+    return {"verdict": word, "peak_step": peak, "loss": trained.loss} | trained.scores | attended.measures
+
+
+def learned(trained: TrainedSeed | ControlRun, limits: Thresholds, score: str) -> bool:
+    """Return whether a model has learned its task; never if its score is NaN."""
+    return bool(trained.scores[score] >= getattr(limits, score))
 
 
 def summary(results: list[VariantResult], runs: DataFrame, confidence: float) -> DataFrame:

@@ -30,7 +30,7 @@ def blocks(vector: NDArray[np.floating]) -> str:
 
 def show_training(trained: dict[int, TrainedSeed], score: str) -> None:
     """Print held-out loss and score of each seed."""
-    rows = [[str(seed), f"{result.loss:.2e}", f"{result.score:.4f}"] for seed, result in trained.items()]
+    rows = [[str(seed), f"{result.loss:.2e}", f"{result.scores[score]:.4f}"] for seed, result in trained.items()]
     _show([], ["seed", "held-out loss", SCORES[score].title], rows)
 
 
@@ -56,7 +56,7 @@ def show_controls(runs: list[ControlRun], score: str) -> None:
         groups.setdefault((run.control, run.variant.name), []).append(run)
     rows = []
     for names, group in groups.items():
-        scores, masses = [run.score for run in group], [run.attended.measures["key_mass"] for run in group]
+        scores, masses = [run.scores[score] for run in group], [run.attended.measures["key_mass"] for run in group]
         reached = f"{min(scores):.4f} to {max(scores):.4f}"
         rows.append([*names, reached, NONE if isnan(masses[0]) else f"{min(masses):.3f} to {max(masses):.3f}"])
     _show(["control", "variant"], [SCORES[score].short, "key mass"], rows)

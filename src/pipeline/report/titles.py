@@ -15,7 +15,9 @@ class Score(NamedTuple):
 
 
 SCORES = {
-    "accuracy": Score("accuracy", "accuracy", "an accuracy", "held-out accuracy"),
+    "balanced_accuracy": Score(
+        "balanced_accuracy", "balanced accuracy", "a balanced accuracy", "held-out balanced accuracy"
+    ),
     "r2": Score("r2", "R²", "an R²", "held-out R²"),
 }
 MEASURES = {

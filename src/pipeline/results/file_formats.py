@@ -35,12 +35,12 @@ def write_text(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8", newline="\n")
 
 
-def read_hash(path: Path) -> str:
-    """Return a SHA-256 from a text file; a `ValueError` if it holds none."""
-    text = path.read_text(encoding="utf-8").strip()
-    if not re.fullmatch("[0-9a-f]{64}", text):
+def read_hashes(path: Path) -> list[str]:
+    """Return the SHA-256 hashes of a text file, one a line; a `ValueError` if it holds anything else."""
+    lines = path.read_text(encoding="utf-8").split()
+    if not lines or not all(re.fullmatch("[0-9a-f]{64}", line) for line in lines):
         raise ValueError(f"{path.name} holds no hash")
-    return text
+    return lines
 
 
 def sync(folder: Path) -> None:

@@ -10,6 +10,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from zipfile import BadZipFile
 
@@ -114,6 +115,14 @@ def writing(study: Study, kind: str) -> Iterator[Path]:
             write_text(aside / PARAMS, json.dumps(values(study, kind), indent=2) + "\n")
     except OSError as error:
         raise UserError(f"{shown(target)} cannot be written: {error.strerror or error}.") from error
+
+
+@contextmanager
+def temporary(parent: Path) -> Iterator[Path]:
+    """Yield an empty folder inside another one of the project; it is removed at the end of the block."""
+    (ROOT / parent).mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=ROOT / parent) as folder:
+        yield Path(folder)
 
 
 @contextmanager

@@ -11,8 +11,8 @@ from numpy.random import Generator, SeedSequence, default_rng
 from numpy.typing import NDArray
 
 from pipeline.results import file_formats, folders
-from pipeline.settings.project import ROOT
-from pipeline.settings.schema import Data, Study
+from pipeline.settings.project import ROOT, UserError
+from pipeline.settings.schema import Data, Study, Task
 
 SPLITS = ("train", "validation", "probe")
 ARRAYS = (("x.npy", "<f4", 3), ("y.npy", "<f4", 1), ("mask.npy", "|b1", 2))  # name, type, dimensions
@@ -77,11 +77,12 @@ def _hash_of(split: Split) -> str:
     return content.hexdigest()
 
 
-def write(folder: Path, positions: range, data: Data, stream: SeedSequence, draw: Draw) -> None:
+def write(folder: Path, positions: range, data: Data, stream: SeedSequence, draw: Draw) -> Split:
     """Draw a split from a random stream of its own, and write its arrays and `sha256.txt`, the hash of them.
 
     `positions` are those of its samples among all samples of the study; `data` gives their shape.
     """
+    folder.mkdir(exist_ok=True)
     content = hashlib.sha256()
     background, labels = (default_rng(child) for child in stream.spawn(2))
     shape = (len(positions), *data.shape)
@@ -93,14 +94,29 @@ def write(folder: Path, positions: range, data: Data, stream: SeedSequence, draw
                 file.write(array.tobytes())
                 content.update(array.tobytes())
     file_formats.write_text(folder / "sha256.txt", content.hexdigest() + "\n")
+    return Split(folder, len(positions))
+
+
+def check_labels(split: Split, name: str, task: Task) -> None:
+    """Raise a `UserError` if all labels of a split are the same: no model can learn from it or be scored on it."""
+    y = split.rows("y")
+    if (y == y[0]).all():
+        found = f"y is {y[0]:g} in all {split.samples} {name} samples"
+        advice = "raise data.samples, controls.null_key_samples or data.validation_share, or change data.seed"
+        raise UserError(f"task {task['name']}: {found}, so there is nothing to learn or to score; {advice}.")
 
 
 def write_all(study: Study, draw: Draw) -> dict[str, Path]:
-    """Draw and write the three splits, each from a random stream of its own; return split -> folder."""
+    """Draw and write the three splits, each from a random stream of its own; return split -> folder.
+
+    A `UserError` if all labels of the training or the validation split are the same.
+    """
     written, first = {}, 0
     for (split, samples), stream in zip(sizes(study).items(), SeedSequence(study.data.seed).spawn(3), strict=True):
         with folders.writing(study, f"data/{split}") as folder:
-            write(folder, range(first, first + samples), study.data, stream, draw)
+            drawn = write(folder, range(first, first + samples), study.data, stream, draw)
+            if split != "probe":
+                check_labels(drawn, split, study.task)
         written[split], first = folders.folder(study, f"data/{split}"), first + samples
     return written
 

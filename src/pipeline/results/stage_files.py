@@ -1,7 +1,9 @@
 """The files of training, attention, what attention is compared with, and controls: what they hold, written and read."""
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,7 +12,7 @@ from numpy.typing import NDArray
 from pipeline.results.file_formats import (
     read_arrays,
     read_csv,
-    read_hash,
+    read_hashes,
     write_arrays,
     write_csv,
     write_text,
@@ -19,11 +21,15 @@ from pipeline.settings.schema import Variant
 from pipeline.settings.study import digest
 
 Weights = dict[str, NDArray[np.float32]]  # by the path of the variable
+SCORED = ("accuracy", "r2")  # in a training curve
+SCORES = ("balanced_accuracy", *SCORED)  # on held-out samples
 BATCHES = "batches"
 LEARNING = ("batches", "vectors", "key_mass")
-UNTRAINED = "untrained attention"  # listed among the explanations
-UNIFORM, ONE_FEATURE, NULL_KEY = "frozen uniform", "one feature", "null key"  # names of controls
-Point = tuple[int, float, float]  # of a training curve: batches seen; mean loss and score since the last point
+UNTRAINED, VALUE_WEIGHTED = "untrained attention", "value-weighted attention"  # listed among the explanations
+# Names of controls.
+UNIFORM, NO_ATTENTION, OTHER_CODING = "frozen uniform", "no attention", "other coding"
+ONE_FEATURE, NULL_KEY = "one feature", "null key"
+Point = tuple[int, float, float]  # of a training curve: batches seen; mean loss, accuracy or R² since the last point
 
 
 class Snapshots(NamedTuple):
@@ -41,17 +47,18 @@ class Snapshots(NamedTuple):
 
 
 class TrainedSeed(NamedTuple):
-    """The result of training one seed; `loss` and `score` are those on the held-out samples.
+    """The result of training one seed; `loss` and `scores` are those on the held-out samples.
 
-    For a classification they are binary cross-entropy (nats) and accuracy (a share), for a regression mean squared
-    error and coefficient of determination.
+    For a classification they are binary cross-entropy (nats), and balanced accuracy and accuracy (shares); for a
+    regression mean squared error and coefficient of determination. `data` is the hash of the training samples.
     """
 
     weights: Weights
     snapshots: Snapshots
     curve: list[Point]
     loss: float
-    score: float
+    scores: dict[str, float]
+    data: str = ""
 
     def weights_hash(self) -> str:
         """Return a hash of the bytes of all weights."""
@@ -64,13 +71,14 @@ class TrainedSeed(NamedTuple):
 class AttendedSeed(NamedTuple):
     """The attention of a seed's model on the probe samples.
 
-    `vector` (steps,) is averaged over samples, `key` (steps,) is the share of samples with a key at each step, and
-    `measures` is the result of `attention_measures.summarize`.
+    `vector` (steps,) is averaged over samples, `key` (steps,) is the share of samples with a key at each step,
+    `measures` are the measures of `read_model.attended`, and `steps` the others that have a value (steps,) each.
     """
 
     vector: NDArray[np.float64]
     key: NDArray[np.float64]
     measures: dict[str, float]
+    steps: Mapping[str, NDArray[np.float64]] = MappingProxyType({})
 
     def attention_hash(self) -> str:
         """Return a hash of the vector and the measures, to nine digits."""
@@ -92,56 +100,69 @@ class ExplainedSeed(NamedTuple):
 
 
 class ControlRun(NamedTuple):
-    """A model trained with one thing changed."""
+    """A model trained with one thing changed; `loss`, `scores` and `curve` are those of `TrainedSeed`."""
 
     control: str
     variant: Variant
     seed: int
     loss: float
-    score: float
+    scores: dict[str, float]
     attended: AttendedSeed
+    curve: list[Point]
 
 
-def write_training(folder: Path, trained: dict[int, TrainedSeed], data: str, score: str = "accuracy") -> None:
-    """Write metrics.csv, history.csv, {weights,snapshots}/seed-N.npz, data.txt (hash of data); `score` is a name."""
-    write_text(folder / "data.txt", data + "\n")
+def write_training(folder: Path, trained: dict[int, TrainedSeed]) -> None:
+    """Write metrics.csv, history.csv, {weights,snapshots}/seed-N.npz, and data.txt.
+
+    data.txt has the hash of the training samples, if all seeds share them, else a line for each seed with that of its
+    own.
+    """
+    hashes = [result.data for result in trained.values()]
+    write_text(folder / "data.txt", "".join(f"{data}\n" for data in (hashes if len(set(hashes)) > 1 else hashes[:1])))
     for seed, result in trained.items():
         write_arrays(folder / "weights" / f"seed-{seed}.npz", result.weights)
         snapshots = result.snapshots
         write_arrays(folder / "snapshots" / f"seed-{seed}.npz", {BATCHES: snapshots.batches} | snapshots.weights)
-    write_csv(folder / "metrics.csv", [{"seed": s, "loss": r.loss, score: r.score} for s, r in trained.items()])
-    write_curves(folder / "history.csv", trained, score)
+    write_csv(folder / "metrics.csv", [{"seed": s, "loss": r.loss} | r.scores for s, r in trained.items()])
+    write_curves(folder / "history.csv", trained)
 
 
-def write_curves(path: Path, trained: dict[int, TrainedSeed], score: str = "accuracy") -> None:
+def write_curves(path: Path, trained: dict[int, TrainedSeed]) -> None:
     """Write the training curves, a row for each seed and point."""
-    names = ("seed", "batch", "loss", score)
-    points = [(seed, *point) for seed, result in trained.items() for point in result.curve]
-    write_csv(path, [dict(zip(names, point, strict=True)) for point in points])
+    write_csv(path, [row for seed, result in trained.items() for row in _curve_rows(result, seed=seed)])
+
+
+def _curve_rows(result: TrainedSeed | ControlRun, **names: Any) -> list[dict[str, Any]]:
+    columns = ("batch", "loss", next(name for name in SCORED if name in result.scores))
+    return [names | dict(zip(columns, point, strict=True)) for point in result.curve]
+
+
+def _read_curves(path: Path, *names: str) -> dict[tuple[str, ...], list[Point]]:
+    """Return names of `_curve_rows` -> points."""
+    curves: dict[tuple[str, ...], list[Point]] = {}
+    for row in read_csv(path):
+        point = int(row["batch"]), float(row["loss"]), next(float(row[name]) for name in SCORED if name in row)
+        curves.setdefault(tuple(row[name] for name in names), []).append(point)
+    return curves
 
 
 def read_training(folder: Path) -> dict[int, TrainedSeed]:
     """Return seed -> what `write_training` wrote."""
-    curves: dict[int, list[Point]] = {}
-    for row in read_csv(folder / "history.csv"):
-        curves.setdefault(int(row["seed"]), []).append((int(row["batch"]), float(row["loss"]), _score(row)))
-    trained = {}
-    for row in read_csv(folder / "metrics.csv"):
-        seed = int(row["seed"])
-        kept = read_arrays(folder / "snapshots" / f"seed-{seed}.npz")
+    curves, trained = _read_curves(folder / "history.csv", "seed"), {}
+    rows, data = read_csv(folder / "metrics.csv"), read_hashes(folder / "data.txt")
+    for row, drawn in zip(rows, data * len(rows) if len(data) == 1 else data, strict=True):
+        name = row.pop("seed")
+        kept = read_arrays(folder / "snapshots" / f"seed-{name}.npz")
         snapshots = Snapshots(kept.pop(BATCHES), kept)
-        weights = read_arrays(folder / "weights" / f"seed-{seed}.npz")
-        trained[seed] = TrainedSeed(weights, snapshots, curves[seed], float(row["loss"]), _score(row))
+        weights = read_arrays(folder / "weights" / f"seed-{name}.npz")
+        loss, scores = float(row.pop("loss")), numbers(row)
+        trained[int(name)] = TrainedSeed(weights, snapshots, curves[name,], loss, scores, drawn)
     return trained
 
 
-def _score(row: dict[str, str]) -> float:
-    return float(row["r2"] if "r2" in row else row["accuracy"])
-
-
 def read_dataset(folder: Path) -> str:
-    """Return the hash of the data that a variant was trained on."""
-    return read_hash(folder / "data.txt")
+    """Return the hash of the data that a variant was trained on, or those of its seeds, one a line."""
+    return "\n".join(read_hashes(folder / "data.txt"))
 
 
 def write_attention(folder: Path, attended: dict[int, AttendedSeed]) -> None:
@@ -156,25 +177,35 @@ def write_vectors(path: Path, attended: dict[int, AttendedSeed]) -> None:
 
 
 def vector_rows(attended: AttendedSeed, **names: Any) -> list[dict[str, Any]]:
-    """Return a row of names, time step, attention and key for each time step."""
-    pairs = zip(attended.vector.tolist(), attended.key.tolist(), strict=True)
-    return [{**names, "step": step, "attention": weight, "key": key} for step, (weight, key) in enumerate(pairs)]
+    """Return a row of names, time step, attention, key and the other measures by step for each time step."""
+    columns = {"attention": attended.vector, "key": attended.key, **attended.steps}
+    values = zip(*(column.tolist() for column in columns.values()), strict=True)
+    return [{**names, "step": step, **dict(zip(columns, row, strict=True))} for step, row in enumerate(values)]
 
 
-def read_vectors(path: Path, *names: str) -> dict[tuple[str, ...], tuple[NDArray[np.float64], NDArray[np.float64]]]:
-    """Return names of `vector_rows` -> attention and key, each (steps,)."""
-    pairs: dict[tuple[str, ...], list[tuple[float, float]]] = {}
+def read_vectors(path: Path, *names: str) -> dict[tuple[str, ...], dict[str, NDArray[np.float64]]]:
+    """Return names of `vector_rows` -> column -> (steps,), without columns that have no value there."""
+    rows: dict[tuple[str, ...], list[dict[str, float]]] = {}
     for row in read_csv(path):
-        pairs.setdefault(tuple(row[name] for name in names), []).append((float(row["attention"]), float(row["key"])))
-    arrays = {key: np.array(steps) for key, steps in pairs.items()}
-    return {key: (array[:, 0], array[:, 1]) for key, array in arrays.items()}
+        identity = tuple(row.pop(name) for name in names)
+        del row["step"]
+        rows.setdefault(identity, []).append(numbers(row))
+    columns = {key: {name: np.array([row[name] for row in steps]) for name in steps[0]} for key, steps in rows.items()}
+    return {
+        key: {n: values for n, values in arrays.items() if not np.isnan(values).all()}
+        for key, arrays in columns.items()
+    }
+
+
+def _attended(columns: dict[str, NDArray[np.float64]], measures: dict[str, float]) -> AttendedSeed:
+    return AttendedSeed(columns.pop("attention"), columns.pop("key"), measures, columns)
 
 
 def read_attention(folder: Path) -> dict[int, AttendedSeed]:
     """Return seed -> what `write_attention` wrote."""
     vectors = read_vectors(folder / "vectors.csv", "seed")
     measures = {row.pop("seed"): numbers(row) for row in read_csv(folder / "metrics.csv")}
-    return {int(seed): AttendedSeed(*vectors[seed,], measures[seed]) for (seed,) in vectors}
+    return {int(seed): _attended(columns, measures[seed]) for (seed,), columns in vectors.items()}
 
 
 def numbers(row: dict[str, str]) -> dict[str, float]:
@@ -205,27 +236,34 @@ def read_explanations(folder: Path) -> dict[int, ExplainedSeed]:
     return {seed: ExplainedSeed(scores[seed], *history) for seed, history in zip(scores, histories, strict=True)}
 
 
-def write_controls(folder: Path, runs: list[ControlRun], score: str = "accuracy") -> None:
-    """Write controls.csv, a row for each run, and vectors.csv, a row for each run and time step."""
+def write_controls(folder: Path, runs: list[ControlRun]) -> None:
+    """Write controls.csv, a row for each run; vectors.csv and history.csv, with rows for its time steps and points."""
     rows: list[dict[str, Any]] = []
     vectors: list[dict[str, Any]] = []
-    for control, variant, seed, loss, reached, attended in runs:
-        names = {"control": control, "variant": variant.name, "seed": seed}
+    points: list[dict[str, Any]] = []
+    for run in runs:
+        variant, attended = run.variant, run.attended
+        names = {"control": run.control, "variant": variant.name, "seed": run.seed}
         kind = {"placement": variant.placement, "sharing": variant.sharing or "", "uniform": variant.uniform}
-        rows.append(names | kind | {"loss": loss, score: reached} | attended.measures)
+        rows.append(names | kind | {"loss": run.loss} | run.scores | attended.measures)
         vectors += vector_rows(attended, **names)
+        points += _curve_rows(run, **names)
     write_csv(folder / "controls.csv", rows)
     write_csv(folder / "vectors.csv", vectors)
+    write_csv(folder / "history.csv", points)
 
 
 def read_controls(folder: Path) -> list[ControlRun]:
     """Return what `write_controls` wrote."""
-    runs, vectors = [], read_vectors(folder / "vectors.csv", "control", "variant", "seed")
+    runs, identity = [], ("control", "variant", "seed")
+    vectors = read_vectors(folder / "vectors.csv", *identity)
+    curves = _read_curves(folder / "history.csv", *identity)
     for row in read_csv(folder / "controls.csv"):
-        control, name, seed = row.pop("control"), row.pop("variant"), row.pop("seed")
+        control, name, seed = (row.pop(part) for part in identity)
         attention: tuple[Any, Any] = row.pop("placement"), row.pop("sharing") or None  # the class checks both
         variant = Variant(*attention, row.pop("uniform") == "True", name)
-        loss, score = float(row.pop("loss")), float(row.pop("r2" if "r2" in row else "accuracy"))
-        attended = AttendedSeed(*vectors[control, name, seed], numbers(row))
-        runs.append(ControlRun(control, variant, int(seed), loss, score, attended))
+        loss = float(row.pop("loss"))
+        scores = {name: float(row.pop(name)) for name in SCORES if name in row}
+        attended = _attended(vectors[control, name, seed], numbers(row))
+        runs.append(ControlRun(control, variant, int(seed), loss, scores, attended, curves[control, name, seed]))
     return runs

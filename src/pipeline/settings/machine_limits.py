@@ -36,7 +36,7 @@ def bytes_of(data: Data, samples: int) -> int:
 def _disk(config: Config) -> Iterator[tuple[str, int, int]]:
     """Yield name and value of settings, and the bytes that they take on disk."""
     data, null = config.data, config.controls.null_key_samples
-    yield "data.samples", data.samples, bytes_of(data, data.samples)
+    yield "data.samples", data.samples, bytes_of(data, data.samples + data.per_seed * data.train_samples)
     yield "controls.null_key_samples", null, bytes_of(data, null)
     yield "probe.samples", config.probe.samples, bytes_of(data, config.probe.samples)
 

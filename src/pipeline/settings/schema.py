@@ -52,6 +52,7 @@ class Data:
     key_step: Annotated[int, Field(strict=True, ge=0, lt=LONGEST)]
     key_coding: Literal["zero_one", "plus_minus"]
     seed: Seed
+    per_seed: Annotated[bool, Field(strict=True)] = False
 
     @property
     def shape(self) -> Shape:
@@ -101,6 +102,8 @@ class Explain:
 
     integration_steps: Repetitions
     permutations: Repetitions
+    readout_samples: Count
+    tolerance: Limit
     seed: Seed
 
 
@@ -117,11 +120,11 @@ class Controls:
 class Thresholds:
     """Section `compare.thresholds` of params.yaml."""
 
-    accuracy: Limit
-    lift: Annotated[float, Field(strict=True, ge=1, le=LONGEST)]
-    entropy: Limit
-    mass: Limit
+    balanced_accuracy: Limit
     r2: Limit
+    skill: Limit
+    entropy: Limit
+    readout: Limit
 
 
 @dataclass(frozen=True, config=SETTINGS)
@@ -207,5 +210,5 @@ class Config(Study):
 
 
 def score_of(task: Task) -> str:
-    """Return the name of a task's score: "accuracy", or "r2" for a regression."""
-    return "r2" if task["kind"] == REGRESSION else "accuracy"
+    """Return the name of a task's score: "balanced_accuracy", or "r2" for a regression."""
+    return "r2" if task["kind"] == REGRESSION else "balanced_accuracy"

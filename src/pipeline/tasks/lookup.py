@@ -14,6 +14,7 @@ from pipeline.settings.validation import check_argument, refused
 
 TRIED = 32  # samples; so many labels of a regression are not all 0 or 1 by chance
 FIRST = "first"  # the argument of a generator that has a limited number of samples
+LIMITED = {FIRST, "path"}  # the arguments of generators whose samples, or the series that holds them, come from a file
 
 
 def draw_of(task: Task) -> Draw:
@@ -51,7 +52,10 @@ def check_task(task: Task, data: Data, needed: int = 8) -> None:
     needed.
     """
     name, draw = task["name"], draw_of(task)
-    samples = needed if FIRST in inspect.signature(locate(task[TARGET], TARGET)).parameters else TRIED
+    accepted = inspect.signature(locate(task[TARGET], TARGET)).parameters
+    if data.per_seed and not LIMITED.isdisjoint(accepted):
+        raise UserError(refused("data.per_seed", True, f"false, since the samples of {name} are limited"))
+    samples = needed if FIRST in accepted else TRIED
     try:
         x, y, mask = draw(default_rng(0), default_rng(0), samples, data)
     except UserError:

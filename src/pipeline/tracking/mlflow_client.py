@@ -118,7 +118,7 @@ class Tracker:
 
     def log_curve(self, run_id: str, values: Values, points: list[Point]) -> None:
         """Log points of the training curve over the number of batches seen, and thereby a sign of life."""
-        names = ("train_loss", f"train_{score_of(values['task'])}")
+        names = ("train_loss", "train_r2" if score_of(values["task"]) == "r2" else "train_accuracy")
         metrics = [(name, point[i], point[0]) for i, name in enumerate(names, 1) for point in points]
         self.log(run_id, metrics, tags={"alive": str(time.time())})
 
@@ -132,7 +132,7 @@ class Tracker:
         what, source = {name: values[name] for name in ("task", "data")}, '{"uri": "data/train"}'
         data = Dataset(values["task"]["name"], digest(what), "local", source, profile=json.dumps(what))
         self._log_dataset(run_id, DatasetInput(data))
-        metrics = [("loss", result.loss, 0), (score_of(values["task"]), result.score, 0)]
+        metrics = [(name, value, 0) for name, value in {"loss": result.loss, **result.scores}.items()]
         self.log(run_id, metrics, params, {"weights_hash": result.weights_hash()})
         self._log_model(run_id, values, result)  # last: it marks the run as FINISHED
 
@@ -173,7 +173,9 @@ class Tracker:
         self.client.log_text(run_id, "\n".join(["step,attention", *lines, ""]), "attention/vector.csv")
         drawn = figures.attention({title: {0: result}})
         self.client.log_figure(run_id, drawn, "attention/vector.png")
-        metrics = [("attention", float(weight), step) for step, weight in enumerate(result.vector)]
+        by_step = {"attention": result.vector, **{f"{name}_by_step": values for name, values in result.steps.items()}}
+        metrics = [(name, float(value), step) for name, column in by_step.items() for step, value in enumerate(column)]
+        metrics = [metric for metric in metrics if not isnan(metric[1])]
         metrics += [(name, value, 0) for name, value in result.measures.items() if not isnan(value)]
         tags = {f"attention_{name}": value for name, value in {**machine, "hash": result.attention_hash()}.items()}
         self.log(run_id, metrics, {"probe.samples": values["probe"]["samples"]}, tags)

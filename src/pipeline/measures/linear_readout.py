@@ -1,0 +1,93 @@
+"""The label read by a linear model from what attention weighs, one time step at a time (a "linear probe").
+
+What attention weighs are `values` (samples, steps, features): the input before the recurrent layer, its states after
+it. A readout is fitted on some samples and scored on others. At each step it concerns the samples whose last key step
+is not later; at a step that comes before the keys of all samples, it concerns all samples.
+
+Source: Alain & Bengio (2017), "Understanding intermediate layers using linear classifier probes".
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.measures.attention_measures import Attention, Mask
+from pipeline.models.held_out_score import score
+
+Array = NDArray[np.floating]
+Values = NDArray[np.float64]
+RIDGE = 1e-3  # of the mean square of the values: a state that never changes must not end the fit
+
+
+def fit(values: Array, y: Array, mask: Mask, regression: bool) -> Values:
+    """Return coefficients (steps, features + 1), the last one the intercept: least squares with a small ridge.
+
+    Args:
+        values: what attention weighs, (samples, steps, features).
+        y: labels (samples,), 0 and 1 or any numbers; both classes count the same, however many samples they have.
+        mask: key steps, (samples, steps).
+        regression: whether the labels are numbers.
+    """
+    design, weight = _with_intercept(values), concerned(mask).astype(np.float64)
+    if not regression:
+        for label in (0, 1):
+            own = (y == label)[:, None]
+            weight *= np.where(own, 1 / np.maximum((weight * own).sum(axis=0), 1), 1)
+    weight /= np.maximum(weight.sum(axis=0), 1e-12)
+    weighted = design * weight[:, :, None]
+    # NumPy's `einsum` sums in the same order on any processor; LAPACK does not.
+    gram = np.einsum("nti,ntj->tij", weighted, design)
+    diagonal = np.arange(design.shape[2])
+    gram[:, diagonal, diagonal] += RIDGE * np.einsum("tii->t", gram)[:, None] / len(diagonal)
+    return _solve(gram, np.einsum("nti,n->ti", weighted, y.astype(np.float64)))
+
+
+def predict(coefficients: Values, values: Array) -> Values:
+    """Return the prediction of `fit` at each step, (samples, steps); above 1/2 it is label 1."""
+    return np.asarray(np.einsum("nti,ti->nt", _with_intercept(values), coefficients))
+
+
+def by_step(predicted: Values, y: Array, mask: Mask, regression: bool) -> Values:
+    """Return the score of the predictions at each step, (steps,): balanced accuracy, or R² in a regression."""
+    chosen = concerned(mask)
+    return np.array(
+        [score(at_step[own], y[own], regression) for at_step, own in zip(predicted.T, chosen.T, strict=True)]
+    )
+
+
+def at_peak(predicted: Values, attention: Attention, y: Array, regression: bool) -> float:
+    """Return the score of what is read at each sample's most attended step: balanced accuracy, or R²."""
+    return score(predicted[np.arange(len(y)), attention.argmax(axis=1)], y, regression)
+
+
+def gain(values: Array, y: Array) -> Values:
+    """Return how far apart the values of different labels are, (steps,).
+
+    It is the distance between the values expected for labels one standard deviation above and below their mean: for two
+    equally likely classes, between the means of the classes.
+    """
+    centred = (y - y.mean(dtype=np.float64)) / max(y.std(dtype=np.float64), 1e-12)
+    slope = np.einsum("nti,n->ti", values.astype(np.float64), centred) / len(y)
+    return np.asarray(2 * np.sqrt(np.einsum("ti,ti->t", slope, slope)))
+
+
+def concerned(mask: Mask) -> Mask:
+    """Return the samples that a readout concerns at each step, (samples, steps); see above."""
+    seen: Mask = (np.cumsum(mask[:, ::-1], axis=1)[:, ::-1] - mask) == 0  # no key step is later
+    known = seen & mask.any(axis=1, keepdims=True)
+    return np.asarray(np.where(known.any(axis=0), known, True))
+
+
+def _with_intercept(values: Array) -> Values:
+    return np.concatenate([values, np.ones((*values.shape[:2], 1))], axis=2, dtype=np.float64)
+
+
+def _solve(matrices: Values, vectors: Values) -> Values:
+    """Return the solutions (steps, n) of positive definite equations (steps, n, n), by Gaussian elimination."""
+    a, x, size = matrices.copy(), vectors.copy(), vectors.shape[1]
+    for k in range(size):
+        factor = a[:, k + 1 :, k] / a[:, k, k, None]
+        a[:, k + 1 :] -= factor[:, :, None] * a[:, None, k]
+        x[:, k + 1 :] -= factor * x[:, k, None]
+    for k in reversed(range(size)):
+        x[:, k] = (x[:, k] - np.einsum("ti,ti->t", a[:, k, k + 1 :], x[:, k + 1 :])) / a[:, k, k]
+    return x

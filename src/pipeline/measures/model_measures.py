@@ -1,0 +1,155 @@
+"""Measures that need the trained model: what is in what attention weighs, and what predictions do without it."""
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+from scipy.special import expit
+
+from pipeline.measures import attention_measures, attribution, interventions, linear_readout
+from pipeline.models import held_out_score
+from pipeline.settings.schema import Explain
+
+if TYPE_CHECKING:
+    from pipeline.models.functions import Functions
+
+Array = NDArray[np.float32]
+Mask = NDArray[np.bool_]
+Found = tuple[dict[str, float], dict[str, NDArray[np.float64]]]  # measures, and those that have a value for each step
+
+
+class Samples(NamedTuple):
+    """Rows of a split: `x` (samples, steps, features), `y` (samples,) and `mask` (samples, steps)."""
+
+    x: Array
+    y: Array
+    mask: Mask
+
+
+class TrainedModel:
+    """A trained model and its attention on some samples, for the measures that need the model."""
+
+    def __init__(
+        self, functions: "Functions", samples: Samples, weights: Array, regression: bool, settings: Explain
+    ) -> None:
+        self.functions, self.samples, self.weights = functions, samples, weights
+        self.regression, self.settings = regression, settings
+        self.values, self.output = functions.values(samples.x), functions.logit(samples.x)
+        self.peak = weights.mean(axis=2).argmax(axis=1)
+
+    def measured(self, fitting: Samples, rng: Generator) -> Found:
+        """Return all measures of this module, and those that have a value for each time step.
+
+        `fitting` are other samples, on which the linear readout is fitted; `rng` draws permutations and random steps.
+        """
+        at_peak, steps = self.readout(fitting)
+        on_key, shares = self.shares_of_logit()
+        others = self.value_weighted_mass() | self.erasure(rng) | self.other_attention(rng)
+        return at_peak | on_key | others, steps | shares
+
+    def readout(self, fitting: Samples) -> Found:
+        """Return how well, and from which steps, a linear model reads the label from what attention weighs."""
+        _, y, mask = self.samples
+        values = self.functions.values(fitting.x)
+        coefficients = linear_readout.fit(values, fitting.y, fitting.mask, self.regression)
+        predicted = linear_readout.predict(coefficients, self.values)
+        at_peak = linear_readout.at_peak(predicted, self.weights.mean(axis=2), y, self.regression)
+        steps = {
+            "readout": linear_readout.by_step(predicted, y, mask, self.regression),
+            "gain": linear_readout.gain(values, fitting.y),
+        }
+        return {"readout_at_peak": at_peak}, steps
+
+    def shares_of_logit(self) -> Found:
+        """Return each step's share in how the output follows the label, where the head adds up what steps contribute.
+
+        It is the covariance of the step's contribution with the label over that of all contributions: for two classes,
+        the share in the gap between their mean logits.
+        """
+        _, y, mask = self.samples
+        weighted = self.functions.weighted(self.samples.x)
+        added = interventions.by_step(self.functions.head, weighted) if weighted.ndim == 3 else None
+        if added is None:
+            return {}, {}
+        share = np.einsum("n,nt->nt", y - y.mean(dtype=np.float64), added)
+        share = share / share.sum()
+        on_key = float(share[mask].sum()) if mask.any() else float("nan")
+        return {"logit_share": on_key}, {"logit_share": share.sum(axis=0)}
+
+    def value_weighted_mass(self) -> dict[str, float]:
+        """Return the key mass of `value_weighted` attention."""
+        mass = attention_measures.key_mass(value_weighted(self.values, self.weights), self.samples.mask)
+        return self._by_label("value_weighted_mass", mass)
+
+    def erasure(self, rng: Generator) -> dict[str, float]:
+        """Return how much the prediction loses without the most attended step, without another, and with it alone."""
+        tail, values, peak = self.functions.tail, self.values, self.peak
+        other = interventions.other_steps(peak, values.shape[1], rng)
+        outputs = {
+            "comprehensiveness": interventions.removed(tail, values, peak),
+            "comprehensiveness_random": interventions.removed(tail, values, other),
+            "sufficiency": interventions.kept(tail, values, peak),
+        }
+        losses = {name: self._lost(output) for name, output in outputs.items()}
+        return {key: mean for name, lost in losses.items() for key, mean in self._by_label(name, lost).items()}
+
+    def other_attention(self, rng: Generator) -> dict[str, float]:
+        """Return what predictions do with other attention weights, if the layer multiplies by its weights.
+
+        `permuted_` and `mean_attention_` are followed by the mean absolute change of the prediction, and by its score.
+        """
+        head, values, weights, y = self.functions.head, self.values, self.weights, self.samples.y
+        weighted = self.functions.weighted(self.samples.x)
+        if not values.shape == weights.shape == weighted.shape or not np.allclose(
+            weighted, values * weights, atol=1e-5
+        ):
+            return {}
+        shuffled = interventions.permuted(head, values, weights, rng, self.settings.permutations)
+        measures = {}
+        for name, outputs in (
+            ("permuted", shuffled),
+            ("mean_attention", interventions.averaged(head, values, weights)[None]),
+        ):
+            scores = [held_out_score.score(self._prediction(output), y, self.regression) for output in outputs]
+            measures[f"{name}_change"] = float(np.mean([self._change(output).mean() for output in outputs]))
+            measures[f"{name}_score"] = float(np.mean(scores))
+        distance = interventions.most_different(
+            head, values, weights, lambda output: self._change(output) <= self.settings.tolerance
+        )
+        return measures | self._by_label("adversarial_distance", distance)
+
+    def _prediction(self, output: Array) -> NDArray[np.float64]:
+        """Return the probability of label 1, or the number that a regression predicts."""
+        numbers = output.astype(np.float64)
+        return numbers if self.regression else np.asarray(expit(numbers))
+
+    def _change(self, output: Array) -> NDArray[np.float64]:
+        """Return by how much predictions differ from those of the trained model: in a regression, in SDs of y."""
+        unit = max(float(self.samples.y.std(dtype=np.float64)), 1e-12) if self.regression else 1.0
+        return np.asarray(np.abs(self._prediction(output) - self._prediction(self.output)) / unit)
+
+    def _lost(self, output: Array) -> NDArray[np.float64]:
+        """Return the probability that the predicted class loses; in a regression, the change of the prediction."""
+        if self.regression:
+            return self._change(output)
+        before, after = self._prediction(self.output), self._prediction(output)
+        return np.asarray(np.where(before > 0.5, before - after, after - before))
+
+    def _by_label(self, name: str, values: NDArray[np.float64]) -> dict[str, float]:
+        classes = None if self.regression else self.samples.y
+        return attention_measures.means_by_label(name, values, classes)
+
+
+def value_weighted(values: Array, weights: Array) -> NDArray[np.float64]:
+    """Return attention weighted by the size of what it weighs, (samples, steps), summing to 1 over the steps.
+
+    It is proportional to the norm, over the features, of the weights times the values: a value of zero adds nothing,
+    whatever weight it has. `weights` (samples, steps, features) that are not one for each feature are averaged first.
+
+    Source: Kobayashi et al. (2020), "Attention is not only a weight".
+    """
+    if weights.shape != values.shape:
+        weights = weights.mean(axis=2, keepdims=True)
+    weighted = values.astype(np.float64) * weights
+    return attribution.importance(np.sqrt(np.einsum("ntf,ntf->nt", weighted, weighted)))
