@@ -8,34 +8,31 @@ import re
 import numpy as np
 import pytest
 from conftest import one_sentence
+from made_results import AT_KEY, CELLS, COMPARE, EARLY, KEY, LIMITS, control, result, runs
 from pandas import DataFrame, concat
 from pandas.testing import assert_frame_equal
 
 from pipeline.measures import attention_measures
-from pipeline.report import comparison, effects, figures, html_page, markdown_tables, render, tables, terminal
+from pipeline.report import (
+    comparison,
+    effects,
+    figures,
+    html_page,
+    markdown_tables,
+    render,
+    sentences,
+    tables,
+    terminal,
+)
 from pipeline.report.tables import Tables, VariantResult
 from pipeline.report.verdicts import CORRECT, DIFFUSE, LATE, NOT_LEARNED, SILENT, UNJUDGED, VERDICTS, verdict
-from pipeline.results.stage_files import (
-    NULL_KEY,
-    UNIFORM,
-    UNTRAINED,
-    AttendedSeed,
-    ControlRun,
-    ExplainedSeed,
-    Snapshots,
-    TrainedSeed,
-)
-from pipeline.settings.schema import Compare, Controls, Data, Explain, Model, Probe, Study, Thresholds, Train, Variant
-
-LIMITS = Thresholds(0.95, 2.0, 0.95, 0.5, 0.9)
-COMPARE = Compare(0.95, 500, 0, LIMITS)
-METRICS = [metric for metrics in effects.FAMILIES.values() for metric in metrics]
-KEY = np.array([0, 0, 1.0, 0])
+from pipeline.results.stage_files import NULL_KEY, UNIFORM
+from pipeline.settings.schema import Controls, Data, Explain, Model, Probe, Study, Train, Variant
 
 
 def judged(vector, accuracy=1.0, key=KEY):
-    measures = attention_measures.summarize(np.array([vector]), key[None] > 0, np.ones(1))
-    return verdict(accuracy >= LIMITS.accuracy, measures, np.array(vector), key, LIMITS)
+    measures = attention_measures.summarize(np.array([vector]), key[None] > 0, np.ones(1)) | {"readout_at_peak": 1}
+    return verdict(accuracy >= LIMITS.balanced_accuracy, measures, True, LIMITS)
 
 
 def test_verdicts():
@@ -43,29 +40,9 @@ def test_verdicts():
         assert judged([0.1, 0.1, 0.7, 0.1], accuracy) == expected
     assert judged([0.1, 0.1, 0.2, 0.6]) == judged([0.0, 0.4, 0.0, 0.6]) == LATE
     assert judged([0.6, 0.1, 0.2, 0.1]) == judged([0.0, 0.6, 0.4, 0.0]) == SILENT
-    for vector in ([0.25, 0.25, 0.25, 0.25], [0.2, 0.2, 0.4, 0.2], [0.05, 0.25, 0.25, 0.45]):
+    for vector in ([0.25, 0.25, 0.25, 0.25], [0.24, 0.26, 0.25, 0.25], [0.2, 0.2, 0.28, 0.32]):
         assert judged(vector) == DIFFUSE
     assert judged([0.7, 0.1, 0.1, 0.1], key=np.zeros(4)) == UNJUDGED  # no key is known
-
-
-def runs(cells, metric="key_mass"):
-    """Return a table of runs: (placement, sharing) -> values of a metric for each seed, all other metrics 0.5."""
-    fixed = {"verdict": CORRECT, **dict.fromkeys((*METRICS, "accuracy"), 0.5)}
-    return DataFrame(
-        {"variant": f"{placement}_{sharing}", "placement": placement, "sharing": sharing, "seed": seed}
-        | fixed
-        | {metric: value}
-        for (placement, sharing), values in cells.items()
-        for seed, value in enumerate(values)
-    )
-
-
-CELLS = {
-    ("before", "shared"): [0.1, 0.2, 0.3, 0.1, 0.2],
-    ("before", "unshared"): [0.1, 0.2, 0.3, 0.1, 0.2],
-    ("after", "shared"): [0.7, 0.8, 0.9, 0.7, 0.8],
-    ("after", "unshared"): [0.5, 0.4, 0.7, 0.5, 0.4],
-}
 
 
 def test_effects_by_hand():
@@ -107,8 +84,8 @@ def test_of_variants_in_the_same_cell_the_first_is_compared_with_the_same_digits
 def test_without_all_four_combinations_no_effects_are_reported():
     three = runs({cell: values for cell, values in CELLS.items() if cell != ("after", "shared")})
     assert effects.estimate(three, COMPARE).empty
-    assert render.answer(three, DataFrame(), COMPARE).startswith("Of 15 runs 15 learned the task")
-    assert "paired" not in render.answer(three, DataFrame(), COMPARE)
+    assert answer(three).startswith("Of 15 runs 15 learned the task")
+    assert "lacement" not in answer(three)
 
 
 def test_what_cannot_be_compared_is_named():
@@ -119,7 +96,9 @@ def test_what_cannot_be_compared_is_named():
 
 
 def answer(table):
-    return render.answer(table, effects.estimate(table, COMPARE), COMPARE)
+    no_controls = DataFrame(columns=["control", "verdict"])
+    made = Tables(*[DataFrame()] * len(Tables._fields))._replace(runs=table, controls=no_controls)
+    return sentences.answer(made._replace(effects=effects.estimate(table, COMPARE)), study())
 
 
 def test_the_answer_follows_the_numbers():
@@ -127,15 +106,15 @@ def test_the_answer_follows_the_numbers():
     names = "before_shared, before_unshared, after_shared and after_unshared"
     found = f"attention finds the planted step (verdict *correct*) in 5 of 5 seeds of {names}"
     assert f"Of 20 runs 20 learned the task, and {found} (exact 95% interval 48% to 100%)." in said
-    means = "Shared, the mean key mass is 0.180 before the LSTM and 0.780 after it; unshared, it is 0.180 and 0.500"
-    assert f"{means}: over both, placement after the LSTM changes it by +0.467 (95% interval " in said
-    assert "P(after > before) = 1.00, corrected p = 0.31, not to be told from chance), as the interquartile" in said
-    before, after = said.split("Unsharing attention changes it by ")[1].split(" before the LSTM, and by ")
-    assert before.startswith("+0.000 (95% interval +0.000 to +0.000, P(unshared > shared) = 0.50, corrected p = 1,")
+    assert "Placement after the LSTM instead of before it changes the key mass by +0.467 (95% interval " in said
+    means = "from 0.180 to 0.780 shared and from 0.180 to 0.500 unshared"
+    assert f"P(after > before) = 1.00, p = 0.31, not to be told from chance), {means}; unsharing" in said
+    before, after = said.split("unsharing changes it by ")[1].split(" before the LSTM, and by ")
+    assert before.startswith("+0.000 (95% interval +0.000 to +0.000, P(unshared > shared) = 0.50, p = 1,")
     assert after.startswith("-0.267 (95% interval -0.")
     assert said.count("not to be told from chance") == 3  # five seeds can never reach 0.05
     turned = {("after" if p == "before" else "before", s): values for (p, s), values in CELLS.items()}
-    assert "placement after the LSTM changes it by -0.467" in answer(runs(turned))
+    assert "changes the key mass by -0.467" in answer(runs(turned))
     many = {cell: np.tile(values, 2) for cell, values in CELLS.items()}
     assert answer(runs(many)).count("chance") == 1  # unsharing before the LSTM changes nothing
 
@@ -179,47 +158,20 @@ def test_doubling_the_probe_samples_by_repetition_changes_no_interval():
     assert_frame_equal(measured(1), measured(2), rtol=0, atol=1e-12)
 
 
-VARIANT = Variant("after", "shared", name="after_shared")
-
-
-def result(vectors, masses, curve=((1, 0.5, 0.5), (2, 0.1, 0.96), (3, 0.1, 0.9), (4, 0.0, 1.0))):
-    """Return the result of a variant with one seed, given its attention at points of training."""
-    vectors = np.array(vectors, float)
-    measures = {"key_mass": masses[-1], "key_lift": 4 * masses[-1], "entropy": 0.5, "late_mass": 0.1}
-    measures |= dict.fromkeys((*tables.SHOWN, "permuted_change", "permuted_accuracy"), 0.5) | {"key_mass": masses[-1]}
-    trained = TrainedSeed({}, Snapshots(np.arange(len(vectors)), {}), list(curve), 0.1, 1.0)
-    scores = {name: dict.fromkeys((*tables.SHOWN, *tables.AGREEMENT), 0.25) for name in (UNTRAINED, "occlusion")}
-    explained = ExplainedSeed(scores, np.arange(len(vectors)), vectors, np.array(masses))
-    return VariantResult(VARIANT, "", {3: trained}, {3: AttendedSeed(vectors[-1], KEY, measures)}, {3: explained})
-
-
-AT_KEY, EARLY = [0.1, 0.1, 0.7, 0.1], [0.7, 0.1, 0.1, 0.1]
-
-
-def control(name, accuracies):
-    attended = AttendedSeed(np.full(4, 0.25), KEY, {"key_mass": 0.25, "key_lift": 1, "entropy": 1.0, "late_mass": 0.25})
-    return [ControlRun(name, VARIANT, seed, 0.1, accuracy, attended) for seed, accuracy in enumerate(accuracies)]
-
-
 def rendered(uniform=(1.0, 0.99), null=(0.5, 0.51), coding="zero_one"):
-    """Render the report of a fictitious study."""
-    table = runs({cell: values[:2] for cell, values in CELLS.items()})
-    table = table.assign(peak_step=2, permuted_change=0.4, permuted_accuracy=0.6)
+    """Render the report of a fictitious study of two seeds."""
+    kinds = {Variant(*cell, name="_".join(cell)): values for cell, values in CELLS.items()}
+    results = [_of_seeds(kind, [result([EARLY, AT_KEY], [0.1, mass]) for mass in kinds[kind][:2]]) for kind in kinds]
+    config = dataclasses.replace(study(coding), variants=[kind.name for kind in kinds])
+    computed = comparison.tabulate(config, results, control(UNIFORM, uniform) + control(NULL_KEY, null))
+    return render.render(config, computed, results)
 
-    def spread(*names):
-        return {"variant": "after_shared"} | {f"{name}_{kind}": 0.5 for name in names for kind in ("mean", "sd")}
 
-    summary = spread(*METRICS, "entropy", "accuracy", "permuted_change", "permuted_accuracy")
-    explained = spread(*tables.SHOWN, *tables.AGREEMENT)
-    all_tables = Tables(
-        table,
-        DataFrame([summary | {"seeds": 2, "peak_step": 2} | dict.fromkeys(VERDICTS, 0)]),
-        effects.estimate(table, COMPARE),
-        tables.controls(control(UNIFORM, uniform) + control(NULL_KEY, null), LIMITS),
-        DataFrame([explained | {"explanation": name} for name in ("attention", UNTRAINED, "occlusion")]),
-        tables.learning([result([EARLY, AT_KEY], [0.1, 0.7])]),
-    )
-    return render.render(study(coding), all_tables, result([AT_KEY], [0.7]))
+def _of_seeds(variant, results):
+    """Return the result of a variant whose seeds are those of results with one seed each."""
+    fields = ("trained", "attended", "explained")
+    parts = ({seed: getattr(one, field)[3] for seed, one in enumerate(results)} for field in fields)
+    return VariantResult(variant, "", *parts)
 
 
 def study(coding="zero_one"):
@@ -230,7 +182,7 @@ def study(coding="zero_one"):
         model=Model(4, "lstm"),
         train=Train(1, 8, 0.1, 4, 4),
         probe=Probe(10),
-        explain=Explain(4, 2, 0),
+        explain=Explain(4, 2, 10, 0.01, 0),
         controls=Controls([0, 1], 80, 10),
         compare=COMPARE,
         task=render.TASK | {"name": "planted_key"},
@@ -243,8 +195,8 @@ def test_a_study_of_one_seed_is_reported_without_effects_and_deviations(capsys):
     results = [result([EARLY, AT_KEY], [0.1, 0.7])._replace(variant=kind) for kind in kinds]
     config = dataclasses.replace(study(), variants=[kind.name for kind in kinds], seeds=[3])
     computed = comparison.tabulate(config, results, control(UNIFORM, [1.0]) + control(NULL_KEY, [0.5]))
-    text = render.render(config, computed, results[0])
-    assert "| after_shared | 0.700 | 0.500 | step 2 |" in text
+    text = render.render(config, computed, results)
+    assert "| after_shared | 0.700 | 1.000 | step 2 |" in text
     assert "that takes variants of all four combinations and at least two seeds." in text
     assert "1 seed for each variant" in text
     assert "1 of 1 seed learns the task" in text
@@ -271,7 +223,7 @@ def test_the_report_says_where_attention_was_not_needed():
 
 def test_the_report_says_what_is_so_and_nothing_else():
     fine = rendered()
-    assert "Accuracy lies between 0.5000 and 0.5100, and 2 of 2 runs are *not learned*." in fine
+    assert "balanced accuracy lies between 0.5000 and 0.5100, and 2 of 2 runs are *not learned*." in fine
     assert "something other than the key" not in fine
     assert "1 of 2 runs are *not learned*. The others should be, too" in rendered(null=(0.5, 0.96))
     assert "has a key **equal to zero**" in fine
@@ -279,6 +231,18 @@ def test_the_report_says_what_is_so_and_nothing_else():
     assert "published" not in fine  # numbers for other settings
     assert "So few seeds can never reach 0.05." in fine
     assert "data.key_step: 2" in fine
+
+
+def test_the_report_prints_all_that_is_tested_and_says_what_the_test_can_show():
+    text = rendered()
+    table = effects.estimate(runs({cell: values[:2] for cell, values in CELLS.items()}), COMPARE)
+    for family in effects.FAMILIES:
+        printed = markdown_tables.effects_table(table, family)
+        assert printed in text
+        assert len(printed.splitlines()) == 2 + (table["family"] == family).sum()
+    assert "over the 5 tests of this table, so that with 2 pairs of seeds the smallest corrected p is 1." in text
+    assert "symmetric around 0" in text
+    assert "exploratory" in text
 
 
 def test_the_page_holds_the_images_and_leads_nowhere(tmp_path):
@@ -324,14 +288,14 @@ def test_a_table_as_csv_and_back_and_in_markdown(tmp_path):
     )
 
 
-SUMMARY = """variant,seeds,correct,unjudged,key_mass_mean,hit_rate_mean,late_mass_mean,accuracy_mean
+SUMMARY = """variant,seeds,correct,unjudged,key_mass_mean,hit_rate_mean,late_mass_mean,balanced_accuracy_mean
 a_variant_with_a_long_name,10,8,nan,0.5,0.25,0.125,0.99999
 [b],10,0,0,nan,nan,nan,1
 """
 PRINTED = """
-variant                     key mass  hit rate  late mass  accuracy   correct
-a_variant_with_a_long_name     0.500     0.250      0.125   0.99999   8 of 10
-[b]                                -         -          -   1.00000  unjudged
+variant                     key mass  hit rate  late mass  balanced accuracy   correct
+a_variant_with_a_long_name     0.500     0.250      0.125            0.99999   8 of 10
+[b]                                -         -          -            1.00000  unjudged
 a_variant_with_a_long_name  ▂▂█▂  key mass 0.250 (0.250 to 0.250 over 2 seeds)
                               ^
 """
@@ -350,5 +314,5 @@ def test_printed_tables_keep_names_complete_and_have_no_colours(columns, tmp_pat
 def test_a_character_that_the_terminal_lacks_is_replaced(monkeypatch):
     written = io.BytesIO()
     monkeypatch.setattr("sys.stdout", io.TextIOWrapper(written, encoding="ascii", write_through=True))
-    terminal.show_training({3: result([AT_KEY], [0.7]).trained[3]}, "r2")
+    terminal.show_training({3: result([AT_KEY], [0.7]).trained[3]._replace(scores={"r2": 1.0})}, "r2")
     assert written.getvalue() == b"seed  held-out loss  held-out R?\n   3       1.00e-01       1.0000\n"

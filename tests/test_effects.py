@@ -7,8 +7,8 @@ import pytest
 from conftest import one_sentence
 from hypothesis import given
 from hypothesis import strategies as st
+from made_results import CELLS, COMPARE, KEY, METRICS, VARIANT, result, runs
 from pandas import DataFrame
-from test_compare import CELLS, COMPARE, KEY, METRICS, VARIANT, rendered, result, runs
 
 from pipeline.report import effects, figures, markdown_tables, paired_tests, tables
 from pipeline.report.effects import EXPLORATORY, FAMILIES, PRIMARY
@@ -91,18 +91,6 @@ def test_the_simple_effects_make_up_the_others(values):
     before, after = d["unsharing before"], d["unsharing after"]
     np.testing.assert_allclose(d["sharing"], (before + after) / 2, atol=1e-12)
     np.testing.assert_allclose(d["interaction"], after - before, atol=1e-12)
-
-
-def test_the_report_prints_all_that_is_tested_and_says_what_the_test_can_show():
-    text = rendered()
-    table = effects.estimate(runs({cell: values[:2] for cell, values in CELLS.items()}), COMPARE)
-    for family in FAMILIES:
-        printed = markdown_tables.effects_table(table, family)
-        assert printed in text
-        assert len(printed.splitlines()) == 2 + (table["family"] == family).sum()
-    assert "over the 5 tests of this table, so that with 2 pairs of seeds the smallest corrected p is 1." in text
-    assert "symmetric around 0" in text
-    assert "exploratory" in text
 
 
 def test_the_figure_labels_what_is_exploratory():

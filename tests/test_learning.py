@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from made_results import AT_KEY, EARLY, KEY, result
 from pandas import DataFrame, concat
-from test_compare import AT_KEY, EARLY, KEY, result
 
-from pipeline.report import figures, markdown_tables, render, tables
+from pipeline.report import figures, markdown_tables, sentences, tables
 from pipeline.settings.schema import Variant
 
 LATER = [(1, 0.5, 0.5), (2, 0.1, 0.5), (3, 0.1, 0.75), (4, 0.0, 1.0)]  # batches, loss, accuracy
@@ -24,7 +24,7 @@ def batches(table, curve):
 
 def order(*results):
     runs = DataFrame([{"variant": one.variant.name, "placement": one.variant.placement} for one in results])
-    return render.order_of_curves(tables.learning(list(results)), runs)
+    return sentences.order_of_curves(tables.learning(list(results)), runs)
 
 
 def test_share_of_the_way_by_hand():
