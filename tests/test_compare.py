@@ -174,6 +174,19 @@ def _of_seeds(variant, results):
     return VariantResult(variant, "", *parts)
 
 
+def test_the_report_says_which_curve_is_first_or_that_there_is_only_one():
+    text = rendered()
+    assert "Before the LSTM (2 runs), the curve that is first in more runs is key mass at 10% (2 to 0)" in text
+    assert "No run has both curves" not in text
+    unmasked = result([EARLY, AT_KEY], [np.nan, np.nan])
+    attended = {3: unmasked.attended[3]._replace(key=np.zeros(4))}
+    results = [unmasked._replace(attended=attended)]
+    config = dataclasses.replace(study(), seeds=[3])
+    computed = comparison.tabulate(config, results, control(NULL_KEY, [0.5]))
+    text = render.render(config, computed, results)
+    assert "No run has both curves, so neither is first: without a mask, there is no key mass." in text
+
+
 def study(coding="zero_one"):
     return Study(
         variants=["after_shared"],
