@@ -188,9 +188,8 @@ def late_peaks(places: DataFrame, key_step: int) -> str:
 
 def _late(late: DataFrame, key_step: int) -> str:
     readout, gain = _ranges(late, "readout"), int((late["gain_at_peak"] > late["gain_at_key"]).sum())
-    peaks = counted(len(late), "run")
     return (
-        f"{peaks} of them {'peaks' if len(late) == 1 else 'peak'} away from step {key_step}. There, a linear readout "
+        f"{len(late)} of them {'peaks' if len(late) == 1 else 'peak'} away from step {key_step}. There, a linear readout "
         f"reads the label with a score of {readout} (at step {key_step}: {_ranges(late, 'readout', 'key')}), the "
         f"states of the two labels are further apart than at step {key_step} in {gain} of {len(late)}, and the step's "
         f"share of the logit is {_ranges(late, 'logit_share')} (at step {key_step}: "
