@@ -191,8 +191,8 @@ def _late(late: DataFrame, key_step: int) -> str:
     at_key = {name: f"(at step {key_step}: {_ranges(late, name, 'key')})" for name in there}
     further, peak = (late["gain_at_peak"] > late["gain_at_key"]).sum(), "peaks" if len(late) == 1 else "peak"
     return (
-        f"{len(late)} of them {peak} away from step {key_step}. There, a linear readout reads the label with a score of "
-        f"{there['readout']} {at_key['readout']}, the states of the two labels are further apart than at step "
+        f"{len(late)} of them {peak} away from step {key_step}. There, a linear readout reads the label with a "
+        f"score of {there['readout']} {at_key['readout']}, the states of the two labels are further apart than at step "
         f"{key_step} in {further} of {len(late)}, and the step's share of the logit is {there['logit_share']} "
         f"{at_key['logit_share']}."
     )
