@@ -1,6 +1,7 @@
 """The tables and figures of a sweep: its combinations of values side by side."""
 
 import re
+from math import isnan, nan
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,8 +10,12 @@ from numpy.typing import NDArray
 from pandas import DataFrame, concat
 
 from pipeline.report import tables
+from pipeline.report.markdown_tables import markdown
 from pipeline.report.tables import VariantResult
+from pipeline.report.titles import SCORES, spread
+from pipeline.report.verdicts import CORRECT, NOT_LEARNED
 from pipeline.results import folders, splits
+from pipeline.results.file_formats import write_text
 from pipeline.settings.project import ROOT
 from pipeline.settings.schema import Study
 from pipeline.settings.study import digest
@@ -61,12 +66,38 @@ def write(folder: Path, points: list[Point], results: list[VariantResult]) -> No
     runs, summary = tabulate(points, results)
     tables.write(folder / "runs.csv", runs)
     tables.write(folder / "summary.csv", summary)
+    write_text(folder / "summary.md", table(summary, list(points[0].swept) or ["variant"]) + "\n")
     if len(points) > 1:
         figures.save(sweep_figures.measures(summary, list(points[0].swept)), folder / "measures.png")
     for point in points if len(points) <= DRAWN else []:
         name = " ".join(point.swept.values()) or point.study.chosen_variant().name
         path = folder / "samples" / (re.sub(r"[^\w.-]+", "_", name) + ".png")
         figures.save(sweep_figures.samples(*_samples(point.study)), path)
+
+
+def table(summary: DataFrame, names: list[str]) -> str:
+    """Return the rows of `summary` in Markdown, named by some of its columns: verdicts, key mass, erasure, score.
+
+    `comprehensiveness` tells how much a prediction loses without its most attended step; see `model_measures`.
+    """
+    rows = []
+    for row in summary.to_dict("records"):
+        seeds, score = row["seeds"], next(name for name in SCORES if not isnan(row.get(f"{name}_mean", nan)))
+        interval = "" if isnan(row["correct_low"]) else f" [{row['correct_low']:.0%}, {row['correct_high']:.0%}]"
+        rows.append(
+            [
+                *(row[name] for name in names),
+                f"{seeds - row[NOT_LEARNED]} of {seeds}",
+                f"{row[CORRECT]} of {seeds}{interval}",
+                *(
+                    spread(row[f"{name}_mean"], row[f"{name}_sd"])
+                    for name in ("key_mass", "hit_rate", "comprehensiveness")
+                ),
+                f"{SCORES[score].short} {row[f'{score}_mean']:.3f}",
+            ]
+        )
+    measures = ("key mass", "hit rate", "lost without its peak")
+    return markdown(DataFrame(rows, columns=[*names, "learned", "correct", *measures, "held-out score"]))
 
 
 def _samples(study: Study) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
