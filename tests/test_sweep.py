@@ -10,6 +10,7 @@ from pandas import DataFrame
 
 from pipeline.execution import command_line  # noqa: F401 (registers what conf/config.yaml calls)
 from pipeline.report import sweep_figures
+from pipeline.results import stage_files
 from pipeline.settings.project import ROOT, names_in
 from pipeline.settings.schema import Data
 from pipeline.settings.study import load_task, load_variant
@@ -53,6 +54,19 @@ def test_an_interrupted_sweep_resumes(fresh):
     assert titles(again) == [f"{point} (made before)" for point in points]
     assert {path: content for path, content in fresh.bytes("outputs").items() if path in before} == before
     assert (fresh.root / "kept/summary.csv").read_bytes() == (folder / "summary.csv").read_bytes()
+
+
+@pytest.mark.slow
+def test_each_seed_trains_on_samples_of_its_own(fresh):
+    out = fresh.stage("sweep", "+variant=before_one_step", "variant.attention.step=3", "data.per_seed=true").stdout
+    (folder,) = fresh.root.glob("outputs/*/models/before_one_step")
+    hashes = (folder / "data.txt").read_text(encoding="utf-8").split()
+    assert len(set(hashes)) == 2
+    (common,) = fresh.root.glob("outputs/*/data/train/sha256.txt")
+    assert common.read_text(encoding="utf-8").strip() not in hashes
+    assert [result.data for result in stage_files.read_training(folder).values()] == hashes
+    assert list(fresh.root.glob("outputs/unfinished/*")) == []
+    assert "variant=before_one_step" in out
 
 
 @pytest.mark.slow

@@ -20,7 +20,9 @@ from pipeline.tasks import lookup
 DATA = Data(480, 0.2, 6, 2, 3, "zero_one", 0)
 SMALL = {"redundant_keys": {"key_steps": [1, 4]}, "xor_keys": {"key_steps": [1, 4]}}
 ARTICLES = ("before_shared", "before_unshared", "after_shared", "after_unshared", "dense")
-MULTIPLIES = (*ARTICLES, *(f"{place}_{kind}" for place in ("before", "after") for kind in ("one_step", "averted")))
+FIXED = ("before_one_step", "after_one_step", "before_averted", "after_averted")
+MULTIPLIES = (*ARTICLES, *FIXED)
+EXPERIMENTS = (*FIXED, "self_attention")  # those of named experiments alone
 
 
 def study(variant, task="planted_key", data=DATA, cell="lstm"):
@@ -53,7 +55,9 @@ def go_through(config, folder):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("variant", names_in("variant"))
+@pytest.mark.parametrize(
+    "variant", [pytest.param(v, marks=pytest.mark.service) if v in EXPERIMENTS else v for v in names_in("variant")]
+)
 def test_every_variant_goes_through_every_task(variant, tmp_path):
     SMALL["file"] = {"path": str(tmp_path / "samples.npz")}
     np.savez(tmp_path / "samples.npz", **user_samples(96, 6, 1, 3))

@@ -105,10 +105,8 @@ def _write_figures(
     controls: list[ControlRun],
     computed: Tables,
 ) -> None:
-    from pipeline.report import (
-        figures,
-        model_figures,
-    )  # here, since matplotlib takes a third of a second that `show` does not need
+    # Here, since matplotlib takes a third of a second that `show` does not need.
+    from pipeline.report import figures, model_figures
 
     key, score = results[0].key(), _trained_score(study)
     drawn = {

@@ -34,14 +34,16 @@ def by_step(results: "list[VariantResult]", score: Score) -> Figure:
                 values = mean / mean.max() if name == "gain" else mean
                 ax.plot(steps, values, color=colour, marker=marker, markersize=3.5, linewidth=1.2, label=label)
         for step in np.flatnonzero(result.key() == 1):
-            ax.axvline(step, color=GREY, linestyle=":", linewidth=1, zorder=0)
+            ax.axvline(step, color=GREY, linestyle=":", linewidth=1, zorder=0, label="planted step")
         ax.set_title(title_of(result.variant.name), fontsize=11)
         ax.set_ylim(-0.05, 1.05)
         ax.set_xticks(steps[:: max(1, len(steps) // 10)])
     for ax in axes[-1]:
         ax.set_xlabel("time step")
+    for ax in axes[:, 0]:
+        ax.set_ylabel("weight, score or share")
     handles = max((ax.get_legend_handles_labels() for ax in axes.flat), key=lambda found: len(found[0]))
-    figure.legend(*handles, loc="outside upper center", ncols=4, frameon=False)
+    figure.legend(*handles, loc="outside upper center", ncols=5, frameon=False)
     return figure
 
 

@@ -10,7 +10,12 @@ from pipeline.report.markdown_tables import markdown
 from pipeline.report.tables import VariantResult
 from pipeline.report.titles import score_in
 
-BY_STEP = {"attention": "attention", "readout": "readout", "gain": "gain", "logit_share": "share of the logit"}
+BY_STEP = {
+    "attention": "attention",
+    "readout": "readout",
+    "gain": "distance of labels",
+    "logit_share": "share of the logit",
+}
 
 
 def places(results: list[VariantResult]) -> DataFrame:
@@ -70,7 +75,7 @@ def interventions_table(summary: DataFrame) -> str:
         "sufficiency": "its peak alone",
     }
     means = {
-        title: summary[f"{name}_mean"].map(lambda value: "–" if np.isnan(value) else f"{value:.3f}")
+        title: summary[f"{name}_mean"].map(lambda value: "–" if np.isnan(value) else f"{round(value, 3) + 0:.3f}")
         for name, title in titles.items()
         if f"{name}_mean" in summary
     }

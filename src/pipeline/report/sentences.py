@@ -187,14 +187,14 @@ def late_peaks(places: DataFrame, key_step: int) -> str:
 
 
 def _late(late: DataFrame, key_step: int) -> str:
-    readout, gain = _ranges(late, "readout"), int((late["gain_at_peak"] > late["gain_at_key"]).sum())
-    peaks = counted(len(late), "run")
+    there = {name: _ranges(late, name) for name in ("readout", "logit_share")}
+    at_key = {name: f"(at step {key_step}: {_ranges(late, name, 'key')})" for name in there}
+    further, peak = (late["gain_at_peak"] > late["gain_at_key"]).sum(), "peaks" if len(late) == 1 else "peak"
     return (
-        f"{peaks} of them {'peaks' if len(late) == 1 else 'peak'} away from step {key_step}. There, a linear readout "
-        f"reads the label with a score of {readout} (at step {key_step}: {_ranges(late, 'readout', 'key')}), the "
-        f"states of the two labels are further apart than at step {key_step} in {gain} of {len(late)}, and the step's "
-        f"share of the logit is {_ranges(late, 'logit_share')} (at step {key_step}: "
-        f"{_ranges(late, 'logit_share', 'key')})."
+        f"{len(late)} of them {peak} away from step {key_step}. There, a linear readout reads the label with a "
+        f"score of {there['readout']} {at_key['readout']}, the states of the two labels are further apart than at step "
+        f"{key_step} in {further} of {len(late)}, and the step's share of the logit is {there['logit_share']} "
+        f"{at_key['logit_share']}."
     )
 
 
