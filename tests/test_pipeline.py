@@ -161,7 +161,8 @@ def test_controls_and_explanations_are_reported(project):
         project.rows(f"comparison/{name}.csv") for name in ("controls", "explanations", "learning")
     )
     assert {(row["control"], row["variant"]) for row in controls} == {
-        *(("frozen uniform", name) for name in ("before_shared", "after_shared")),
+        *((name, kind) for name in ("frozen uniform", "no attention") for kind in ("before_shared", "after_shared")),
+        *(("other coding", name) for name in VARIANTS),
         *(("one feature", name) for name in ("before_unshared", "after_unshared")),
         *(("null key", name) for name in VARIANTS),
     }
