@@ -94,7 +94,8 @@ def samples_table(table: DataFrame) -> str:
     """Return `samples_needed` in Markdown: median and range over seeds."""
     rows = [
         [f"{placement} the LSTM", attention, _median_and_range(seeds["samples"])]
-        for (placement, attention), seeds in table.groupby(["placement", "attention"], sort=False)
+        for placement, part in table.groupby("placement", sort=False)
+        for attention, seeds in part.groupby("attention", sort=False)
     ]
     return markdown(DataFrame(rows, columns=["placement", "attention", "samples seen"]))
 

@@ -13,7 +13,7 @@ from pipeline.report.tables import Tables, VariantResult
 from pipeline.report.titles import SCORES, counted, score_in
 from pipeline.report.verdicts import NOT_LEARNED
 from pipeline.results import folders
-from pipeline.results.stage_files import NULL_KEY, UNIFORM
+from pipeline.results.stage_files import NO_ATTENTION, NULL_KEY, UNIFORM
 from pipeline.settings.schema import CLASSIFICATION, Data, Model, Study, Train
 from pipeline.settings.study import task_options
 
@@ -31,7 +31,12 @@ def render(study: Study, tables: Tables, results: list[VariantResult]) -> str:
     fixed = [int(step) for step in np.flatnonzero(key == 1)]  # key steps in all samples
     where = "the planted step" if len(fixed) == 1 else "a key step"
     controls = dict(list(tables.controls.groupby("control", sort=False)))
-    uniform = controls[UNIFORM].groupby("placement", sort=False) if UNIFORM in controls else ()
+    uniform, without = (
+        {place: _learning(runs) for place, runs in controls[name].groupby("placement", sort=False)}
+        if name in controls
+        else {}
+        for name in (UNIFORM, NO_ATTENTION)
+    )
     environment = Environment(loader=PackageLoader("pipeline.report", "."), undefined=StrictUndefined, trim_blocks=True)
     return environment.get_template("report.md.j2").render(
         study=study,
@@ -57,7 +62,8 @@ def render(study: Study, tables: Tables, results: list[VariantResult]) -> str:
         not_learned=(tables.runs["verdict"] == NOT_LEARNED).sum(),
         readable=sentences.readable(results, limits, score),
         late=place_tables.late(tables.places, fixed),
-        uniform={placement: _learning(runs) for placement, runs in uniform},
+        uniform=uniform,
+        without=without,
         null=_learning(controls[NULL_KEY]),
         article=(study.task, study.data, study.model, study.train) == ARTICLE,
         values=_flat(folders.values(study, "comparison")),

@@ -10,7 +10,7 @@ from pipeline.report.effects import PLACEMENT, SIGNIFICANCE, UNSHARING, cells_of
 from pipeline.report.tables import Tables, VariantResult
 from pipeline.report.titles import CURVES, SCORES, Score, counted
 from pipeline.report.verdicts import CORRECT, NOT_LEARNED
-from pipeline.results.stage_files import OTHER_CODING, UNIFORM
+from pipeline.results.stage_files import NO_ATTENTION, OTHER_CODING, UNIFORM
 from pipeline.settings.schema import Compare, Study, Thresholds
 
 
@@ -51,19 +51,20 @@ def _share_correct(runs: DataFrame, settings: Compare) -> str:
 
 
 def _needed(tables: Tables, study: Study) -> str:
-    """Return how many runs learn the task with uniform attention, and how many keep their score with mean attention."""
+    """Return how many runs learn the task without trained attention, and keep their score with the mean attention."""
     limit, parts = getattr(study.compare.thresholds, study.score), []
-    uniform = tables.controls[tables.controls["control"] == UNIFORM]
-    if not uniform.empty:
-        share = _share((uniform["verdict"] != NOT_LEARNED).sum(), len(uniform), study.compare)
-        parts.append(f"with every attention weight fixed at 1/{study.data.time_steps}, {share} runs learn the task")
+    fixed = f"with every attention weight fixed at 1/{study.data.time_steps}"
+    for control, words in ((UNIFORM, fixed), (NO_ATTENTION, "without attention")):
+        runs = tables.controls[tables.controls["control"] == control]
+        if not runs.empty:
+            share = _share((runs["verdict"] != NOT_LEARNED).sum(), len(runs), study.compare)
+            parts.append(f"{words}, {share} runs learn the task")
     trained = tables.runs[tables.runs["verdict"] != NOT_LEARNED]
     if "mean_attention_score" in trained and len(trained):
         share = _share((trained["mean_attention_score"] >= limit).sum(), len(trained), study.compare)
         score = SCORES[study.score].short
-        parts.append(
-            f"with the mean attention of all samples for each, {share} trained models keep a {score} of {limit}"
-        )
+        kept = f"trained models keep a {score} of at least {limit}"
+        parts.append(f"with the mean attention of all samples for each, {share} {kept}")
     words = "; ".join(parts)
     return f"{words[0].upper()}{words[1:]}." if parts else ""
 
@@ -182,8 +183,8 @@ def late_peaks(places: DataFrame, key_step: int) -> str:
     )
     late = deciding[deciding["peak_step"] != key_step]
     if late.empty:
-        return f"{first} None of them peaks away from step {key_step}."
-    return f"{first} {_late(late, key_step)}"
+        return f"{first} None of the {len(deciding)} peaks away from step {key_step}."
+    return f"{first} {len(late)} of the {len(deciding)} {_late(late, key_step)}"
 
 
 def _late(late: DataFrame, key_step: int) -> str:
@@ -191,7 +192,7 @@ def _late(late: DataFrame, key_step: int) -> str:
     at_key = {name: f"(at step {key_step}: {_ranges(late, name, 'key')})" for name in there}
     further, peak = (late["gain_at_peak"] > late["gain_at_key"]).sum(), "peaks" if len(late) == 1 else "peak"
     return (
-        f"{len(late)} of them {peak} away from step {key_step}. There, a linear readout reads the label with a "
+        f"{peak} away from step {key_step}. There, a linear readout reads the label with a "
         f"score of {there['readout']} {at_key['readout']}, the states of the two labels are further apart than at step "
         f"{key_step} in {further} of {len(late)}, and the step's share of the logit is {there['logit_share']} "
         f"{at_key['logit_share']}."
