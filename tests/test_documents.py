@@ -10,9 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipeline.report import markdown_tables, published, render, tables, terminal
+from pipeline.report import control_tables, markdown_tables, place_tables, published, sentences, tables, terminal
 from pipeline.results.file_formats import read_rows
-from pipeline.settings.schema import Compare
 from pipeline.tracking import provenance
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -38,42 +37,53 @@ KEY_STEP = SETTINGS["data"]["key_step"]
 
 
 def test_the_findings_state_the_numbers_of_the_comparison():
-    runs, summary = table("runs"), table("summary")
+    runs, summary, controls = table("runs"), table("summary"), table("controls")
+    places = table("places")
     expected = [
         *(make(summary) for make in (markdown_tables.results_table, published.published_table)),
-        *(make(table("controls")) for make in (published.one_feature_table, markdown_tables.controls_table)),
+        *(make(controls) for make in (published.one_feature_table, markdown_tables.controls_table)),
         markdown_tables.peaks_table(runs, KEY_STEP),
         markdown_tables.verdicts_table(summary),
+        markdown_tables.effects_table(table("effects"), "primary"),
         markdown_tables.learning_table(table("learning")),
-        render.answer(runs, table("effects"), Compare(**SETTINGS["compare"])),
+        *sentences.order_of_curves(table("learning"), runs),
+        control_tables.coding_table(table("coding")),
+        sentences.coding(runs, controls),
+        control_tables.samples_table(table("samples")),
+        place_tables.interventions_table(summary),
+        place_tables.late_table(place_tables.late(places, [KEY_STEP])),
+        sentences.late_peaks(places, KEY_STEP),
+        read("comparison/report.md").splitlines()[2],  # the answer
     ]
     for name in ("docs/findings.md", "comparison/report.md"):
-        assert all(words in read(name) for words in expected)
+        for words in expected:
+            assert words in read(name), f"{name}: {words}"
 
 
-def test_the_readme_sums_up_the_comparison_which_found_what_the_article_claims():
+def test_the_readme_sums_up_the_comparison():
     text = " ".join(read("README.md").split())
-    runs = rows("runs")
+    runs, controls, learned = table("runs"), table("controls"), lambda part: part["verdict"] != "not learned"
     assert len(runs) == 40
-    assert min(run["accuracy"] for run in runs) >= 0.99
-    variants = ("before_shared", "before_unshared", "after_shared", "after_unshared")
-    assert {row["variant"]: row["peak_step"] for row in rows("summary")} == dict.fromkeys(variants, 10)
-    late = [run for run in runs if run["peak_step"] != KEY_STEP]
-    assert all(run["verdict"] != "not learned" for run in runs)
-    assert {(run["placement"], run["peak_step"]) for run in late} == {("after", KEY_STEP + 1)}
-    assert f"All {len(runs)} runs learned the task. In {len(runs) - len(late)} of them attention" in text
-    placement, sharing = (
-        markdown_tables.effect_row(table("effects"), effect, "key_mass") for effect in ("placement", "sharing")
+    assert learned(runs).all()
+    correct = (runs["verdict"] == "correct").groupby(runs["placement"]).sum()
+    late = runs[runs["verdict"] == "late-shifted"]
+    assert len(late) + correct.sum() == 40
+    assert set(late["peak_step"]) == {KEY_STEP + 1}
+    assert f"All 40 runs learned the task, and in {correct.sum()} of them attention finds the planted step" in text
+    placement, *unsharing = (
+        markdown_tables.effect_row(table("effects"), effect, "key_mass")
+        for effect in ("placement", "unsharing before", "unsharing after")
     )
     interval = f"95% interval {placement['low']:.3f} to {placement['high']:.3f}"
     assert f"puts {placement['iqm']:.3f} more of its weight on the planted step than before it ({interval}" in text
-    assert f"Holm-corrected p = {placement['p_holm']:.2g})" in text
-    assert f"puts {-sharing['iqm']:.3f} less there than shared, which is not significant" in text
-    assert f"(p = {sharing['p_holm']:.2g})" in text
-    assert placement["p_holm"] < 0.05 < sharing["p_holm"]
-    uniform = [row["verdict"] for row in rows("controls") if row["control"] == "frozen uniform"]
-    assert (len(uniform), uniform.count("not learned")) == (10, 1)
-    assert "with all weights fixed and equal, nine of ten control runs learn" in text
+    assert f"corrected p = {placement['p_holm']:.2g})" in text
+    assert placement["p_holm"] < 0.05 < min(row["p_holm"] for row in unsharing)
+    recoded = controls[(controls["control"] == "other coding") & (controls["placement"] == "before")]
+    assert f"in {(recoded['verdict'] == 'correct').sum()} of {len(recoded)} control runs before the LSTM" in text
+    assert recoded["hit_rate"].mean() == pytest.approx(0.5, abs=0.05)
+    without = controls[controls["control"].isin(["frozen uniform", "no attention"])]
+    assert f"{learned(without).sum()} of {len(without)} control runs with uniform or no attention learn the task" in text
+    assert (runs["mean_attention_score"] >= 0.95).all()
 
 
 def test_what_is_printed_and_published_stands_in_the_documents(capsys):
