@@ -93,7 +93,7 @@ def test_each_experiment_names_samples_that_can_be_drawn_and_variants(name, monk
 
 
 def row(**values):
-    return {"correct": 1, "seeds": 2, "key_mass_mean": 0.5, "key_mass_sd": 0.1, "accuracy_mean": 1.0} | values
+    return {"correct": 1, "seeds": 2, "key_mass_mean": 0.5, "key_mass_sd": 0.1, "balanced_accuracy_mean": 1.0} | values
 
 
 def test_the_setting_with_the_most_numbers_is_the_x_axis():

@@ -225,7 +225,7 @@ def test_the_page_on_your_own_attention(fresh):
     run_study(fresh, "mine")
     assert {row["variant"] for row in fresh.rows("comparison/runs.csv")} == {"mine"}
     figures = sorted(path.name for path in (fresh.root / "comparison/figures").iterdir())
-    assert figures == ["attention.png", "explanations.png", "learning.png"]
+    assert figures == ["attention.png", "by_step.png", "explanations.png", "learning.png"]
     assert "takes variants of all four combinations" in fresh.read("comparison/report.md")
     assert fresh.query("SELECT value FROM tags WHERE key = 'variant'") == [("mine",)] * 2
     fresh.replace("my_attention.py", "axis=1", "axis=-2")
@@ -246,7 +246,7 @@ def test_a_study_of_a_regression(fresh):
     for words in ("task `find_max`", "held-out R²", "R² lies between", "*Not learned*: held-out R² below 0.95"):
         assert words in report
     controls = fresh.rows("controls/controls.csv")
-    assert {row["control"] for row in controls} == {"frozen uniform", "one feature", "null key"}
+    assert {row["control"] for row in controls} == {"frozen uniform", "no attention", "one feature", "null key"}
     assert max(row["r2"] for row in controls if row["control"] == "null key") < 0.2
 
 
