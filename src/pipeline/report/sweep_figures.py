@@ -39,7 +39,7 @@ def measures(summary: DataFrame, swept: list[str]) -> Figure:
         for ax, measure in ((axes[1], "key_mass"), (axes[2], score.column)):
             spread = rows.reindex(columns=[f"{measure}_mean", f"{measure}_sd"]).to_numpy()
             ax.errorbar(places[rows.index], *spread.T, capsize=2, **style)
-    titles = ("share of seeds that are correct", "key mass (mean ± SD over seeds)", f"{score.title} (mean ± SD)")
+    titles = ("share of seeds that are correct", "key mass (mean ± SD over seeds)", f"{score.short} (mean ± SD)")
     for ax, title in zip(axes, titles, strict=True):
         _frame(ax, title, summary[x])
     if len(lines) > 1:

@@ -41,6 +41,7 @@ def spread(mean: float, deviation: float) -> str:
     """Return mean ± standard deviation; of one seed, which has no deviation, the mean; without either, a dash."""
     if math.isnan(mean):
         return "–"
+    mean = round(mean, 3) + 0.0  # no negative zero
     return f"{mean:.3f}" if math.isnan(deviation) else f"{mean:.3f} ± {deviation:.3f}"
 
 
