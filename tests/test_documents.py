@@ -10,8 +10,18 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipeline.report import control_tables, markdown_tables, place_tables, published, sentences, tables, terminal
+from pipeline.report import (
+    control_tables,
+    effects,
+    markdown_tables,
+    place_tables,
+    published,
+    sentences,
+    tables,
+    terminal,
+)
 from pipeline.results.file_formats import read_rows
+from pipeline.settings.schema import Compare
 from pipeline.tracking import provenance
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -78,13 +88,19 @@ def test_the_readme_sums_up_the_comparison():
     assert f"puts {placement['iqm']:.3f} more of its weight on the planted step than before it ({interval}" in text
     assert f"corrected p = {placement['p_holm']:.2g})" in text
     assert placement["p_holm"] < 0.05 < min(row["p_holm"] for row in unsharing)
+    own = effects.estimate(tables.read(ROOT / "docs/results/own_data/runs.csv"), Compare(**SETTINGS["compare"]))
+    after = markdown_tables.effect_row(own, "unsharing after", "key_mass")
+    assert f"unshared attention puts {-after['iqm']:.3f} less on it (corrected p = {after['p_holm']:.2g}, own" in text
     recoded = controls[(controls["control"] == "other coding") & (controls["placement"] == "before")]
     assert f"in {(recoded['verdict'] == 'correct').sum()} of {len(recoded)} control runs before the LSTM" in text
     assert recoded["hit_rate"].mean() == pytest.approx(0.5, abs=0.05)
     without = controls[controls["control"].isin(["frozen uniform", "no attention"])]
     many = f"{learned(without).sum()} of {len(without)} control runs"
     assert f"{many} with uniform or no attention learn the task" in text
-    assert (runs["mean_attention_score"] >= 0.95).all()
+    averted = tables.read(ROOT / "docs/results/averted/runs.csv")
+    assert len(averted) == 20
+    assert learned(averted).all()
+    assert averted["key_mass"].max() < 0.02
 
 
 def test_what_is_printed_and_published_stands_in_the_documents(capsys):
@@ -92,6 +108,22 @@ def test_what_is_printed_and_published_stands_in_the_documents(capsys):
     assert capsys.readouterr().out in read("README.md")
     assert len(read("README.md").splitlines()) <= 150
     assert published.figures_table(ROOT / "docs/results") in read("docs/experiments.md")
+
+
+def test_the_experiments_state_the_tables_of_their_results():
+    text = read("docs/experiments.md")
+    for name in ("own_data", "coding", "averted"):
+        assert read(f"docs/results/{name}/summary.md") in text
+    own = effects.estimate(tables.read(ROOT / "docs/results/own_data/runs.csv"), Compare(**SETTINGS["compare"]))
+    for name in ("docs/experiments.md", "docs/findings.md"):
+        assert markdown_tables.effects_table(own, "primary") in read(name)
+    fixed = tables.read(ROOT / "docs/results/one_step/summary.csv")
+    learned = fixed[fixed["not learned"] == 0]
+    assert set(fixed[fixed["not learned"] > 0]["not learned"]) == {3}  # all three seeds, or none
+    steps = {placement: list(rows["variant.attention.step"]) for placement, rows in learned.groupby("placement")}
+    assert steps == {"before": [KEY_STEP], "after": list(range(KEY_STEP, 20))}
+    averted = tables.read(ROOT / "docs/results/averted/runs.csv")
+    assert averted[averted["placement"] == "before"]["mean_attention_score"].max() < 0.6
 
 
 def test_a_key_at_the_first_step_is_what_the_documents_say_of_it():
