@@ -26,7 +26,7 @@ from pipeline.report import (
 )
 from pipeline.report.tables import Tables, VariantResult
 from pipeline.report.verdicts import CORRECT, DIFFUSE, LATE, NOT_LEARNED, SILENT, UNJUDGED, VERDICTS, verdict
-from pipeline.results.stage_files import NULL_KEY, UNIFORM
+from pipeline.results.stage_files import NO_ATTENTION, NULL_KEY, UNIFORM
 from pipeline.settings.schema import Controls, Data, Explain, Model, Probe, Study, Train, Variant
 
 
@@ -158,12 +158,13 @@ def test_doubling_the_probe_samples_by_repetition_changes_no_interval():
     assert_frame_equal(measured(1), measured(2), rtol=0, atol=1e-12)
 
 
-def rendered(uniform=(1.0, 0.99), null=(0.5, 0.51), coding="zero_one"):
+def rendered(uniform=(1.0, 0.99), null=(0.5, 0.51), coding="zero_one", without=()):
     """Render the report of a fictitious study of two seeds."""
     kinds = {Variant(*cell, name="_".join(cell)): values for cell, values in CELLS.items()}
     results = [_of_seeds(kind, [result([EARLY, AT_KEY], [0.1, mass]) for mass in kinds[kind][:2]]) for kind in kinds]
     config = dataclasses.replace(study(coding), variants=[kind.name for kind in kinds])
-    computed = comparison.tabulate(config, results, control(UNIFORM, uniform) + control(NULL_KEY, null))
+    controls = control(UNIFORM, uniform) + control(NO_ATTENTION, without) + control(NULL_KEY, null)
+    computed = comparison.tabulate(config, results, controls)
     return render.render(config, computed, results)
 
 
@@ -225,13 +226,15 @@ def test_a_study_of_one_seed_is_reported_without_effects_and_deviations(capsys):
 
 
 def test_the_report_says_where_attention_was_not_needed():
-    for accuracies, sentence in (
-        ((1.0, 0.99), "2 of 2 seeds learn the task. Attention was not needed there"),
-        ((1.0, 0.6), "1 of 2 seeds learn the task. Those did not need attention; the others did not learn the task"),
-        ((0.5, 0.6), "0 of 2 seeds learn the task. There the model needs attention"),
+    needless = " So the task can be learned without a peak."
+    for uniform, without, sentence in (
+        ((1.0, 0.99), (), f"2 of 2 seeds learn the task.{needless}"),
+        ((1.0, 0.6), (1.0,), f"1 of 2 seeds learn the task; without the attention layer, 1 of 1 do.{needless}"),
+        ((0.5, 0.6), (1.0,), f"0 of 2 seeds learn the task; without the attention layer, 1 of 1 do.{needless}"),
+        ((0.5, 0.6), (0.5,), "0 of 2 seeds learn the task; without the attention layer, 0 of 1 do.\n"),
     ):
-        expected = f"**Frozen uniform attention, after the LSTM**: with every weight fixed at 1/4, {sentence}"
-        assert expected in rendered(uniform=accuracies)
+        expected = f"**Without attention to train, after the LSTM**: with every weight fixed at 1/4, {sentence}"
+        assert expected in rendered(uniform=uniform, without=without)
 
 
 def test_the_report_says_what_is_so_and_nothing_else():

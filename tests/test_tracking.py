@@ -71,7 +71,7 @@ def test_one_finished_run_for_each_result(project):
     assert len([name for name in files if name.startswith("figures/")]) == 7
     page = (logged / "report.html").read_text(encoding="utf-8")
     assert f"Logged from commit {comparison.data.tags['git_commit']}" in page
-    assert page.count("data:image/png;base64,") == 5 - 1  # the small study has no published numbers beside it
+    assert page.count("data:image/png;base64,") == 7 - 1  # the small study has no published numbers beside it
 
 
 def test_the_logged_model_is_the_trained_one(project):

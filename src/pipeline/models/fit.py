@@ -72,7 +72,7 @@ class _Compiled(NamedTuple):
             variable.assign(value)
 
 
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=8)  # the controls train a variant on several kinds of samples
 def _compiled(shape: Shape, model: Model, train: Train, variant: Variant, variance: float | None) -> _Compiled:
     import keras
 
