@@ -73,6 +73,8 @@ class TrainedModel:
         if added is None:
             return {}, {}
         share = np.einsum("n,nt->nt", y - y.mean(dtype=np.float64), added)
+        if not share.sum():  # one label only, or an output that does not follow it
+            return {}, {}
         share = share / share.sum()
         on_key = float(share[mask].sum()) if mask.any() else float("nan")
         return {"logit_share": on_key}, {"logit_share": share.sum(axis=0)}
