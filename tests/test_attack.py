@@ -133,7 +133,7 @@ def makes_sense(config, name, value):
     meant = read(value.replace("${seeds}", json.dumps(config["seeds"]))) if isinstance(value, str) else value
     return (
         (is_same or found in (meant, str(meant)) or (name in ("task", "variant") and found["name"] == str(value)))
-        and not (isinstance(found, bool) and name != "variant.uniform")
+        and not (isinstance(found, bool) and name not in ("variant.uniform", "data.per_seed"))
         and all(math.isfinite(number) and abs(number) < 2**32 for number in numbers(config))
         and 1 <= samples < data["samples"]
         and train["batch_size"] <= data["samples"] - samples

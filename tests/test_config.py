@@ -92,6 +92,8 @@ MISTAKES = {
     "variant=after_shared": f"Write +variant=NAME, where NAME is one of: {VARIANTS}.",
     "+variant=luong +variant.sharing=shared": "variant.sharing is shared: it must be left out beside variant.attent",
     "+variant=luong variant.attention=null": "variant.sharing is null: it must be shared or unshared.",
+    "+variant=luong variant.attention.units=2000000000": "variant.attention.units is 2000000000: it must be without "
+    "numbers below -1000000000 or above 1000000000.",
     "+variant=dense variant.placement=after": "variant.placement is after: it must be before, where variant.reader",
     "+variant=dense variant.placement=under": "variant.placement is under: it must be one of before, after.",
     "+variant=dense variant.reader=lstm": "variant.reader is lstm: it must be dense, or null.",

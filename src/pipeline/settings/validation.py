@@ -17,6 +17,7 @@ T = TypeVar("T")
 UNKNOWN = ("unexpected_keyword_argument", "invalid_key")  # pydantic's errors for a key that is no parameter
 NOUNS = {"integer": "a whole number", "number": "a finite number", "string": "a name", "object": "a section"}
 NOUNS |= {"boolean": "true or false"}
+LARGEST = 10**9  # number among the options of an attention layer
 BOUNDS = {"minimum": "of at least", "exclusiveMinimum": "above", "maximum": "at most", "exclusiveMaximum": "below"}
 
 
@@ -139,6 +140,9 @@ def _check_variant(variant: Variant, packages: list[str]) -> None:
     else:
         _require(sharing is None, "variant.sharing", sharing, "left out beside variant.attention")
         _check_target("variant.attention", attention, packages)
+        for name, value in attention.items():
+            fits = all(-LARGEST <= number <= LARGEST for number in _numbers(value))  # written so that NaN does not fit
+            _require(fits, f"variant.attention.{name}", value, f"without numbers below {-LARGEST} or above {LARGEST}")
     fits = variant.reader is None or placement == "before"
     _require(fits, "variant.placement", placement, "before, where variant.reader is dense")
 
@@ -148,6 +152,15 @@ def _check_target(section: str, values: dict[str, Any], packages: list[str]) -> 
     target = values.get(TARGET)
     words = f"a function or class of {', '.join(packages)} (or of what `packages` in conf/config.yaml adds)"
     _require(isinstance(target, str) and target.split(".")[0] in packages, f"{section}.{TARGET}", target, words)
+
+
+def _numbers(value: Any) -> list[int | float]:
+    """Return the numbers in a value of the configuration."""
+    if isinstance(value, dict | list):
+        return [
+            number for inner in (value.values() if isinstance(value, dict) else value) for number in _numbers(inner)
+        ]
+    return [value] if isinstance(value, int | float) else []
 
 
 def _require(fits: bool, name: str, value: Any, words: str) -> None:
