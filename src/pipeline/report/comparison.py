@@ -10,7 +10,7 @@ from pandas import DataFrame, concat
 
 from pipeline.report import control_tables, effects, html_page, place_tables, render, tables
 from pipeline.report.tables import Tables, VariantResult
-from pipeline.report.titles import SCORES
+from pipeline.report.titles import CURVES, SCORES, trained_score
 from pipeline.results import folders, stage_files
 from pipeline.results.file_formats import write_text
 from pipeline.results.stage_files import ONE_FEATURE, AttendedSeed, ControlRun
@@ -55,7 +55,7 @@ def tabulate(study: Study, results: list[VariantResult], controls: list[ControlR
         effects=effects.estimate(runs, study.compare) if len(study.seeds) > 1 else DataFrame(),
         controls=changed,
         explanations=tables.explanations(results),
-        learning=tables.learning(results, _trained_score(study)),
+        learning=tables.learning(results, trained_score(study.regression)),
         coding=control_tables.coding(runs, changed, study.data),
         samples=control_tables.samples_needed(results, controls, size, getattr(limits, score)),
         places=place_tables.places(results),
@@ -71,7 +71,7 @@ def write(folder: Path, study: Study, results: list[VariantResult], controls: li
     write_text(folder / "metrics.json", json.dumps(headline(computed.summary, study.score), indent=2) + "\n")
     for result in results:
         name = f"{result.variant.name}.csv"
-        tables.write(folder / "training" / name, _training_curves(result, _trained_score(study)))
+        tables.write(folder / "training" / name, _training_curves(result, trained_score(study.regression)))
         tables.write(folder / "attention" / name, _vectors(result.attended))
         masses = [{"seed": s, "batch": e.batches, "key_mass": e.key_mass} for s, e in result.explained.items()]
         tables.write(folder / "learning" / name, concat(map(DataFrame, masses)))
@@ -82,11 +82,6 @@ def write(folder: Path, study: Study, results: list[VariantResult], controls: li
     text = render.render(study, computed, results)
     write_text(folder / "report.md", text)
     write_text(folder / "report.html", html_page.html(text, folder))
-
-
-def _trained_score(study: Study) -> str:
-    """Return the name of the score of the training curve."""
-    return "r2" if study.regression else "accuracy"
 
 
 def _training_curves(result: VariantResult, score: str) -> DataFrame:
@@ -108,7 +103,7 @@ def _write_figures(
     # Here, since matplotlib takes a third of a second that `show` does not need.
     from pipeline.report import figures, model_figures
 
-    key, score = results[0].key(), _trained_score(study)
+    key, score = results[0].key(), trained_score(study.regression)
     drawn = {
         "attention": figures.attention({result.variant.name: result.attended for result in results}),
         "by_step": model_figures.by_step(results, SCORES[study.score]),
@@ -122,7 +117,7 @@ def _write_figures(
         drawn["one_feature"] = figures.attention(one_feature)
     if not computed.samples.empty:
         curves = control_tables.learning_curves(results, controls, study.train.batch_size)
-        drawn["samples"] = model_figures.samples_seen(curves, "R²" if study.regression else "accuracy")
+        drawn["samples"] = model_figures.samples_seen(curves, CURVES[score])
     for name, figure in drawn.items():
         figures.save(figure, folder / f"{name}.png")
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from pandas import DataFrame, Series, concat
 
-from pipeline.report.markdown_tables import markdown
+from pipeline.report.markdown_tables import markdown, median_and_range
 from pipeline.report.tables import VariantResult
 from pipeline.report.titles import counted
 from pipeline.report.verdicts import CORRECT
@@ -93,16 +93,12 @@ def _curves(results: list[VariantResult], controls: list[ControlRun]) -> Iterabl
 def samples_table(table: DataFrame) -> str:
     """Return `samples_needed` in Markdown: median and range over seeds."""
     rows = [
-        [f"{placement} the LSTM", attention, _median_and_range(seeds["samples"])]
+        [
+            f"{placement} the LSTM",
+            attention,
+            median_and_range(seeds["samples"], ",.0f", f"never, in {counted(len(seeds), 'seed')}"),
+        ]
         for placement, part in table.groupby("placement", sort=False)
         for attention, seeds in part.groupby("attention", sort=False)
     ]
     return markdown(DataFrame(rows, columns=["placement", "attention", "samples seen"]))
-
-
-def _median_and_range(samples: "Series[float]") -> str:
-    known = samples.dropna()
-    if known.empty:
-        return f"never, in {counted(len(samples), 'seed')}"
-    some = "" if len(known) == len(samples) else f", in {len(known)} of {counted(len(samples), 'seed')}"
-    return f"{known.median():,.0f} ({known.min():,.0f} to {known.max():,.0f}){some}"

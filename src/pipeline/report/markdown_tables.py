@@ -1,6 +1,5 @@
 """The tables of the report, in Markdown."""
 
-from math import isnan
 from typing import Any
 
 import numpy as np
@@ -8,7 +7,7 @@ import pandas as pd
 from pandas import DataFrame, Series
 
 from pipeline.report.tables import ATTENTION, KEY_MASS, Tables
-from pipeline.report.titles import CURVES, MEASURES, counted, score_in, spread
+from pipeline.report.titles import CURVES, MEASURES, counted, interval, score_in, spread
 from pipeline.report.verdicts import CORRECT, NOT_LEARNED, UNJUDGED, VERDICTS
 from pipeline.results.stage_files import UNTRAINED
 
@@ -49,7 +48,7 @@ def verdicts_table(summary: DataFrame) -> str:
     shown = [name for name in (*VERDICTS, UNJUDGED) if name in summary]
     counts = summary[shown].astype(str).add(" of " + summary["seeds"].astype(str), axis=0)
     limits = summary.reindex(columns=["correct_low", "correct_high"]).itertuples(index=False)
-    counts[CORRECT] += ["" if isnan(low) else f" [{low:.0%}, {high:.0%}]" for low, high in limits]
+    counts[CORRECT] += [interval(low, high) for low, high in limits]
     return markdown(summary[["variant"]].join(counts))
 
 
@@ -120,7 +119,7 @@ def learning_table(learning: DataFrame) -> str:
         [
             variant,
             f"{part:.0%}",
-            *(_median_and_range(seeds[name]) for name in curves),
+            *(median_and_range(seeds[name]) for name in curves),
             _counts(seeds["first"], [*(CURVES[name] for name in curves), BOTH]),
         ]
         for (variant, part), seeds in wide.groupby(["variant", "part"], sort=False)
@@ -135,9 +134,9 @@ def _counts(words: "Series[str]", order: list[str]) -> str:
 
 
 def first_curves(learning: DataFrame) -> DataFrame:
-    """Return a row for each (variant, seed, part): the batches of each curve, and the title of the one that is first.
+    """Return a row for each (variant, seed, part): the batches that each curve takes, and which curve is first.
 
-    `first` is `BOTH` for equal numbers of batches, and missing if one of the curves has none.
+    `first` is the title of that curve, `BOTH` for equal numbers of batches, and missing if one of the curves has none.
     """
     wide = learning.pivot(index=["variant", "seed", "part"], columns="curve", values="batches")
     (score,) = (name for name in wide if name != KEY_MASS)
@@ -152,13 +151,14 @@ def mean_and_range(values: "Series[float]") -> str:
     return "–" if values.isna().any() else f"{values.mean():.3f} ({values.min():.3f} to {values.max():.3f})"
 
 
-def _median_and_range(batches: "Series[float]") -> str:
-    """Return median and range of numbers of batches, and how many seeds have one if some do not."""
-    known = batches.dropna()
+def median_and_range(numbers: "Series[float]", style: str = ".0f", none: str = "–") -> str:
+    """Return median and range of numbers, and how many seeds have one if some do not; `none` if no seed has."""
+    known = numbers.dropna()
     if known.empty:
-        return "–"
-    some = "" if len(known) == len(batches) else f", in {len(known)} of {counted(len(batches), 'seed')}"
-    return f"{known.median():.0f} ({known.min():.0f} to {known.max():.0f}){some}"
+        return none
+    median, low, high = (format(value, style) for value in (known.median(), known.min(), known.max()))
+    some = "" if len(known) == len(numbers) else f", in {len(known)} of {counted(len(numbers), 'seed')}"
+    return f"{median} ({low} to {high}){some}"
 
 
 def _spread(table: DataFrame, name: str) -> list[str]:

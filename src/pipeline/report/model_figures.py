@@ -6,13 +6,13 @@ import numpy as np
 from matplotlib.figure import Figure
 from pandas import DataFrame
 
-from pipeline.report.figures import BLUE, GREY, VERMILION, panel_each, panels, title_of
+from pipeline.report.figures import BLACK, BLUE, GREY, VERMILION, panel_each, panels, title_of
 from pipeline.report.titles import Score
 
 if TYPE_CHECKING:
     from pipeline.report.tables import VariantResult
 
-GREEN, BLACK = "#009E73", "#000000"  # of the palette of `figures`
+GREEN = "#009E73"  # of the palette of `figures`
 
 
 def by_step(results: "list[VariantResult]", score: Score) -> Figure:

@@ -1,6 +1,7 @@
 """Where attention peaks, what stands there, and what predictions do without it."""
 
 from collections.abc import Hashable
+from math import nan
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,7 @@ from pandas import DataFrame
 
 from pipeline.report.markdown_tables import markdown
 from pipeline.report.tables import VariantResult
-from pipeline.report.titles import score_in
+from pipeline.report.titles import score_in, spread
 
 BY_STEP = {
     "attention": "attention",
@@ -44,7 +45,7 @@ def places(results: list[VariantResult]) -> DataFrame:
 
 
 def late(places: DataFrame, fixed: list[int]) -> DataFrame:
-    """Return the runs of `places` whose mean attention over states does not peak at the one fixed key step."""
+    """Return the runs of `places` that have shares of the logit and whose peak is not the one fixed key step."""
     if places.empty:
         return places
     return places[(places["peak_step"] != fixed[0]) & places["logit_share_at_key"].notna()]
@@ -75,7 +76,7 @@ def interventions_table(summary: DataFrame) -> str:
         "sufficiency": "its peak alone",
     }
     means = {
-        title: summary[f"{name}_mean"].map(lambda value: "–" if np.isnan(value) else f"{round(value, 3) + 0:.3f}")
+        title: [spread(mean, nan) for mean in summary[f"{name}_mean"]]
         for name, title in titles.items()
         if f"{name}_mean" in summary
     }

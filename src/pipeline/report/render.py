@@ -10,7 +10,7 @@ from pandas import DataFrame
 from pipeline.report import control_tables, markdown_tables, place_tables, published, sentences
 from pipeline.report.effects import SIGNIFICANCE
 from pipeline.report.tables import Tables, VariantResult
-from pipeline.report.titles import SCORES, counted, score_in
+from pipeline.report.titles import CURVES, SCORES, counted, score_in, trained_score
 from pipeline.report.verdicts import NOT_LEARNED
 from pipeline.results import folders
 from pipeline.results.stage_files import NO_ATTENTION, NULL_KEY, UNIFORM
@@ -50,7 +50,7 @@ def render(study: Study, tables: Tables, results: list[VariantResult]) -> str:
         limits=limits,
         limit=getattr(limits, study.score),
         score=score,
-        trained="R²" if study.regression else "accuracy",
+        trained=CURVES[trained_score(study.regression)],
         significance=SIGNIFICANCE,
         options=task_options(study.task),
         uniform_mass=key.sum() / len(key),

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from pandas import DataFrame, Series
 
-from pipeline.report import markdown_tables, paired_tests
+from pipeline.report import markdown_tables, paired_tests, place_tables
 from pipeline.report.effects import PLACEMENT, SIGNIFICANCE, UNSHARING, cells_of
 from pipeline.report.tables import Tables, VariantResult
 from pipeline.report.titles import CURVES, SCORES, Score, counted
@@ -181,7 +181,7 @@ def late_peaks(places: DataFrame, key_step: int) -> str:
         f"In {same} of {counted(len(deciding), 'run')} whose output is a sum over time steps, the step with the most "
         "attention is also the one with the largest share of the logit."
     )
-    late = deciding[deciding["peak_step"] != key_step]
+    late = place_tables.late(places, [key_step])
     if late.empty:
         return f"{first} None of the {len(deciding)} peaks away from step {key_step}."
     return f"{first} {len(late)} of the {len(deciding)} {_late(late, key_step)}"

@@ -12,7 +12,7 @@ from pandas import DataFrame, concat
 from pipeline.report import tables
 from pipeline.report.markdown_tables import markdown
 from pipeline.report.tables import VariantResult
-from pipeline.report.titles import SCORES, spread
+from pipeline.report.titles import SCORES, interval, spread
 from pipeline.report.verdicts import CORRECT, NOT_LEARNED
 from pipeline.results import folders, splits
 from pipeline.results.file_formats import write_text
@@ -83,12 +83,11 @@ def table(summary: DataFrame, names: list[str]) -> str:
     rows = []
     for row in summary.to_dict("records"):
         seeds, score = row["seeds"], next(name for name in SCORES if not isnan(row.get(f"{name}_mean", nan)))
-        interval = "" if isnan(row["correct_low"]) else f" [{row['correct_low']:.0%}, {row['correct_high']:.0%}]"
         rows.append(
             [
                 *(row[name] for name in names),
                 f"{seeds - row[NOT_LEARNED]} of {seeds}",
-                f"{row[CORRECT]} of {seeds}{interval}",
+                f"{row[CORRECT]} of {seeds}{interval(row['correct_low'], row['correct_high'])}",
                 *(
                     spread(row[f"{name}_mean"], row[f"{name}_sd"])
                     for name in ("key_mass", "hit_rate", "comprehensiveness")

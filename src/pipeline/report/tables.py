@@ -179,7 +179,7 @@ def share_of_way(values: NDArray[np.floating]) -> Array:
 
 
 def learning(results: list[VariantResult], score: str = "accuracy") -> DataFrame:
-    """Return for each (variant, seed, curve, part) after how many batches the curve has gone that part of its way.
+    """Return a row for each (variant, seed, curve, part): the batches that the curve takes for that part of its way.
 
     It is the first point at which its share of the way reaches the part; NaN if there is no such point. The curves are
     those of `VariantResult.curves`.

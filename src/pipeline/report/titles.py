@@ -32,6 +32,16 @@ MEASURES = {
 CURVES = {"key mass": "key mass", "accuracy": "accuracy", "r2": "R²"}  # over training
 
 
+def trained_score(regression: bool) -> str:
+    """Return the name of the score of a training curve, a key of `CURVES`."""
+    return "r2" if regression else "accuracy"
+
+
+def interval(low: float, high: float) -> str:
+    """Return the interval of a share in brackets, after a space; an empty text if there is none."""
+    return "" if math.isnan(low) else f" [{low:.0%}, {high:.0%}]"
+
+
 def counted(number: int, noun: str) -> str:
     """Return a number with its noun, in the plural unless it is one."""
     return f"{number} {noun}{'' if number == 1 else 's'}"
