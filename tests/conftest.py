@@ -1,5 +1,6 @@
 """A small copy of the project, in which tests run the real commands, and how tests are spread over two processes."""
 
+import atexit
 import os
 import re
 import shutil
@@ -11,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, mkdtemp
 
 import fork_server
 import numpy as np
@@ -28,6 +29,10 @@ settings.load_profile("untimed")
 # A shell's background job and `nohup` ignore these, and so would all processes that a test starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
+if "TF_XLA_FLAGS" not in os.environ:
+    # All processes of the tests keep what XLA compiles here: most of a small stage is compiling a program once more.
+    os.environ["TF_XLA_FLAGS"] = f"--tf_xla_persistent_cache_directory={(programs := mkdtemp(prefix='programs'))}"
+    atexit.register(shutil.rmtree, programs)
 REPOSITORY = Path(__file__).resolve().parents[1]
 SMALL = {
     "seeds": [0, 7],
@@ -35,7 +40,8 @@ SMALL = {
     "model": {"lstm_units": 4},
     "train": {"batch_size": 16, "log_every": 8, "learning_rate": 0.01},
     "probe": {"samples": 40},
-    "explain": {"integration_steps": 4, "permutations": 2},
+    # As many samples for the readout as in the probe, so that a program is compiled once.
+    "explain": {"integration_steps": 4, "permutations": 2, "readout_samples": 40},
     "controls": {"seeds": [0, 7], "null_key_samples": 400, "probe_samples": 40},
     "compare": {"resamples": 200},
 }

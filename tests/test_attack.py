@@ -17,6 +17,7 @@ import pytest
 import yaml
 from conftest import REPOSITORY, RESULTS, SMALL, Project
 
+from pipeline.execution import resume
 from pipeline.results import folders
 
 pytestmark = pytest.mark.service
@@ -234,4 +235,4 @@ def test_no_kill_and_no_loss_of_power_loses_a_result(tmp_path):
         for words in STAGES:
             assert run(words) == 0
     assert project.bytes(*FOLDERS) == before
-    assert not list(project.root.glob("outputs/unfinished/*"))
+    assert {path.name for path in project.root.glob("outputs/parts/*/*.json")} == {resume.MADE_BY, resume.FINISHED}

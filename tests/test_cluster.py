@@ -50,7 +50,7 @@ def who_worked(cluster):
 
 def parts(project):
     """Return the names of what is finished of a stage under way."""
-    found = project.root.glob("outputs/unfinished/*/*")
+    found = project.root.glob("outputs/parts/*/*")
     return [path.name for path in found if path.is_dir() and not path.name.endswith(".part")]
 
 

@@ -44,9 +44,9 @@ class Work:
         return word.upper()
 
 
-def run(fingerprint, work):
+def run(fingerprint, work, words="abc"):
     with resume.folder_of(fingerprint) as folder:
-        return resume.each(folder, FILES, work, {word: (word,) for word in "abc"}, POOL)
+        return resume.each(folder, FILES, work, {word: (word,) for word in words}, POOL)
 
 
 def interrupted(fingerprint):
@@ -72,15 +72,43 @@ def test_finished_tasks_are_not_repeated_but_for_another_fingerprint(root, capsy
     assert capsys.readouterr().out == "test: 2 of 3 tasks were finished before.\n"
     run({"code": "1"}, third := Work())
     assert third.words == ["a", "b", "c"]  # when all are finished, none is kept
-    assert not list(root.glob("outputs/unfinished/*"))
     interrupted({"code": "1"})
     run({"code": "2"}, other := Work())
     assert other.words == ["a", "b", "c"]
 
 
+@pytest.mark.parametrize(
+    ("finished", "wanted", "repeated"),
+    [
+        ("abc", "abc", "abc"),  # nothing else can be meant
+        ("abc", "abcd", "d"),
+        ("abc", "ad", "d"),
+        ("abc", "ab", ""),
+        ("abcd", "", ""),
+    ],
+)
+def test_only_tasks_that_were_added_to_those_finished_last_are_run(finished, wanted, repeated):
+    run({}, Work(), finished)
+    assert list(run({}, work := Work(), wanted)) == list(wanted)
+    assert "".join(work.words) == repeated
+
+
+def test_a_repeated_stage_that_is_interrupted_resumes(root):
+    run({}, Work())
+    assert interrupted({}).words == ["a", "b", "c"]
+    run({}, work := Work())
+    assert work.words == ["c"]
+    run({}, work := Work())
+    assert work.words == ["a", "b", "c"]
+    (finished,) = root.glob(f"outputs/parts/*/{resume.FINISHED}")
+    finished.write_text("")  # after a loss of power
+    run({}, work := Work())
+    assert work.words == []
+
+
 def test_a_corrupt_result_is_computed_again(root):
     interrupted({})
-    (path,) = root.glob("outputs/unfinished/*/a/result.txt")
+    (path,) = root.glob("outputs/parts/*/a/result.txt")
     path.unlink()
     assert run({}, work := Work()) == {"a": "A", "b": "B", "c": "C"}
     assert work.words == ["a", "c"]
@@ -120,7 +148,7 @@ def test_an_emptied_result_is_computed_again(root):
     for damage in (None, b"", b"PK"):
         with resume.folder_of({}) as folder:
             if damage is not None:
-                (folder / "a").mkdir()
+                (folder / resume.FINISHED).unlink()
                 (folder / "a/a.npz").write_bytes(damage)
             assert resume.each(folder, arrays, work, {"a": ("a",)}, POOL) == {"a": "A"}
     assert work.words == ["a", "a", "a"]
@@ -140,7 +168,7 @@ def test_what_nobody_can_resume_is_removed(root, made_by, is_kept):
     now = fingerprint.environment() | {"settings, or your own code": "now"}
     with one_sentence("interrupted"):
         run(now | {"settings, or your own code": "others"}, Work(2))
-    (folder,) = root.glob("outputs/unfinished/*")
+    (folder,) = root.glob("outputs/parts/*")
     path = folder / resume.MADE_BY
     if made_by is None:
         path.write_text("")
@@ -156,12 +184,10 @@ def test_what_nobody_can_resume_is_removed(root, made_by, is_kept):
 @pytest.mark.slow
 @pytest.mark.parametrize("words", [("train", "+variant=after_shared"), ("controls",)])
 def test_a_stage_that_was_killed_resumes_and_gives_the_same_bytes(untrained, words):
-    untrained.change({"seeds": [0, 1, 2, 3], "variants": ["after_shared"]})
+    untrained.change({"seeds": [0, 1, 2, 3], "variants": ["after_shared"], "controls": {"seeds": [0]}})
     stage, *rest = *words, "tracking=off"
     with untrained.started("python", "-m", f"pipeline.{stage}", *rest) as process:
-        wait_for(
-            lambda: [p for p in untrained.root.glob("outputs/unfinished/*/*/*.csv") if ".part" not in str(p)], process
-        )
+        wait_for(lambda: [p for p in untrained.root.glob("outputs/parts/*/*/*.csv") if ".part" not in str(p)], process)
         os.killpg(process.pid, signal.SIGKILL)
     folder = "models" if stage == "train" else "controls"
     assert " were finished before." in untrained.stage(stage, *rest).stdout
@@ -170,4 +196,9 @@ def test_a_stage_that_was_killed_resumes_and_gives_the_same_bytes(untrained, wor
     assert "were finished before" not in untrained.stage(stage, *rest).stdout
     assert untrained.bytes(folder) == resumed
     assert not list(untrained.root.rglob("*.part"))
+    if stage == "train":
+        before = untrained.rows(f"{folder}/after_shared/metrics.csv")
+        untrained.change({"seeds": [0, 1, 2, 3, 7]})
+        assert "train after_shared: 4 of 5 seeds were finished before.\n" in untrained.stage(stage, *rest).stdout
+        assert untrained.rows(f"{folder}/after_shared/metrics.csv")[: len(before)] == before
     assert folders.PARAMS in {path.rpartition("/")[2] for path in resumed}

@@ -65,7 +65,7 @@ def test_each_seed_trains_on_samples_of_its_own(fresh):
     (common,) = fresh.root.glob("outputs/*/data/train/sha256.txt")
     assert common.read_text(encoding="utf-8").strip() not in hashes
     assert [result.data for result in stage_files.read_training(folder).values()] == hashes
-    assert list(fresh.root.glob("outputs/unfinished/*")) == []
+    assert list(fresh.root.glob("outputs/parts/*/scratch/*")) == []
     assert "variant=before_one_step" in out
 
 

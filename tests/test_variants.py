@@ -1,4 +1,4 @@
-"""Every kind of attention on every task, and what a user's layer must return."""
+"""Every kind of attention, every task, and what a user's layer must return."""
 
 import dataclasses
 import json
@@ -54,27 +54,38 @@ def go_through(config, folder):
     return trained, analyzed, read_model.attention(config, trained.weights, samples.rows("x"))
 
 
+def check_all_measures(variant, task, folder):
+    config = study(variant, task, dataclasses.replace(DATA, input_dim=1))
+    trained, (attention, attended, explained), heads = go_through(config, folder)
+    assert np.isfinite([trained.loss, *trained.scores.values()]).all()
+    assert attention.shape == (96, 6)
+    np.testing.assert_allclose(attention.sum(axis=1), 1, rtol=1e-5)
+    np.testing.assert_allclose(heads.mean(axis=(0, 2)), attended.vector, rtol=1e-5)
+    assert heads.shape[2] == 4 or variant not in ("multi_head", "self_attention")
+    moved = {name for name in attended.measures if name.startswith("permuted")}
+    assert moved == ({"permuted_change", "permuted_score"} if variant in MULTIPLIES else set())
+    assert attended.steps.keys() >= {"readout", "gain"}
+    assert ("key_mass_y0" in attended.measures) != config.regression
+    assert {"untrained attention", "occlusion"} < explained.scores.keys()
+
+
 @pytest.mark.slow
+@pytest.mark.parametrize("task", ["planted_key", "find_max"])
 @pytest.mark.parametrize(
     "variant", [pytest.param(v, marks=pytest.mark.service) if v in EXPERIMENTS else v for v in names_in("variant")]
 )
-def test_every_variant_goes_through_every_task(variant, tmp_path):
+def test_every_variant_goes_through_both_kinds_of_task(variant, task, tmp_path):
+    check_all_measures(variant, task, tmp_path / "data")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("variant", ["before_unshared", "luong"])
+def test_every_task_goes_through_a_variant(variant, tmp_path):
     SMALL["file"] = {"path": str(tmp_path / "samples.npz")}
     np.savez(tmp_path / "samples.npz", **user_samples(96, 6, 1, 3))
     for task in sorted(names_in("task"), key=lambda name: load_task(name)["kind"]):
         # The model is compiled once for each kind of task, because all samples have the same shape.
-        config = study(variant, task, dataclasses.replace(DATA, input_dim=1))
-        trained, (attention, attended, explained), heads = go_through(config, tmp_path / task)
-        assert np.isfinite([trained.loss, *trained.scores.values()]).all()
-        assert attention.shape == (96, 6)
-        np.testing.assert_allclose(attention.sum(axis=1), 1, rtol=1e-5)
-        np.testing.assert_allclose(heads.mean(axis=(0, 2)), attended.vector, rtol=1e-5)
-        assert heads.shape[2] == 4 or variant not in ("multi_head", "self_attention")
-        moved = {name for name in attended.measures if name.startswith("permuted")}
-        assert moved == ({"permuted_change", "permuted_score"} if variant in MULTIPLIES else set())
-        assert attended.steps.keys() >= {"readout", "gain"}
-        assert ("key_mass_y0" in attended.measures) != config.regression
-        assert {"untrained attention", "occlusion"} < explained.scores.keys()
+        check_all_measures(variant, task, tmp_path / task)
 
 
 @pytest.mark.parametrize("cell", ["gru", "bidirectional"])

@@ -42,9 +42,13 @@ def environment() -> dict[str, str]:
 
 
 def of(study: Study, kind: str, *splits: Split) -> dict[str, str]:
-    """Return name -> what a kind of result depends on, given the splits that it is made from."""
+    """Return name -> what a seed's or a control's result of a kind depends on, given the splits that it is made from.
+
+    Which other seeds there are changes nothing.
+    """
     data = {split.folder.as_posix(): split.sha256 for split in splits}
-    return {**environment(), **data, "settings, or your own code": digest(folders.values(study, kind))}
+    settings = {name: value for name, value in folders.values(study, kind).items() if name != "seeds"}
+    return {**environment(), **data, "settings, or your own code": digest(settings)}
 
 
 def of_combinations(path: str, tasks_and_variants: list[Any]) -> dict[str, str]:

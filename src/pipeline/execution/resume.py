@@ -1,11 +1,11 @@
-"""Finished parts of a stage, kept until all of it is finished, so that an interrupted stage resumes."""
+"""Finished parts of a stage, kept so that an interrupted stage resumes, and that added seeds are trained alone."""
 
 import json
 import os
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -25,6 +25,7 @@ MADE_BY = "made_by.json"  # code and packages that made the parts, and the proce
 Key = TypeVar("Key", int, str)
 Result = TypeVar("Result")
 MACHINE = "machine.json"  # in the folder of a part: where it was made
+STARTED, FINISHED = "started.json", "finished.json"  # the tasks that a stage was started with, and finished
 
 
 class Files(NamedTuple, Generic[Result]):
@@ -36,19 +37,20 @@ class Files(NamedTuple, Generic[Result]):
 
 @contextmanager
 def folder_of(fingerprint: Mapping[str, str]) -> Iterator[Path]:
-    """Yield the folder for the finished parts of a stage; it is removed when the block succeeds.
+    """Yield the folder for the finished parts of a stage, which are kept for a time when the block succeeds, too.
 
     `fingerprint` is what the results depend on, from `fingerprint.of`: if any of it changes, so does the folder.
     Folders of others are removed if no stage can resume from them any more.
     """
-    folder = ROOT / folders.OUTPUTS / "unfinished" / digest(dict(fingerprint))
+    folder = ROOT / folders.OUTPUTS / "parts" / digest(dict(fingerprint))
     environment = {name: fingerprint.get(name) for name in fingerprints.environment()}
     write_text(folder / MADE_BY, json.dumps(environment | {"pid": os.getpid()}) + "\n")
     for other in folder.parent.iterdir():
         if other != folder and not _can_resume(other, environment):
             shutil.rmtree(other, ignore_errors=True)
     yield folder
-    shutil.rmtree(folder, ignore_errors=True)
+    with suppress(FileNotFoundError):  # the same stage at the same time
+        (folder / STARTED).replace(folder / FINISHED)
 
 
 def _can_resume(folder: Path, environment: Mapping[str, str | None]) -> bool:
@@ -68,7 +70,12 @@ def each(
     tasks: Mapping[Key, tuple[Any, ...]],
     pool: worker_pool.Pool,
 ) -> dict[Key, Result]:
-    """Return what `worker_pool.each` returns, but run only the tasks whose results are not in the folder yet."""
+    """Return what `worker_pool.each` returns, but run only the tasks whose results are not in the folder yet.
+
+    A stage that is started again with exactly the tasks that it finished last time runs all of them again: nobody
+    starts it so but to see whether the results are the same.
+    """
+    _forget_if_finished(folder, list(map(str, tasks)))
     before = {key: result for key in tasks if (result := _read(folder / str(key), files)) is not None}
     if before:
         print(f"{pool.title}: {len(before)} of {len(tasks)} {pool.unit} were finished before.", flush=True)
@@ -88,6 +95,19 @@ def machine_of(folder: Path, tasks: Iterable[Key]) -> Machine:
     """Return the machine on which the parts in a folder were made; empty if they were made on several, or on others."""
     found = [json.loads((folder / str(key) / MACHINE).read_text(encoding="utf-8")) for key in tasks]
     return dict(found[0]) if all(other == found[0] for other in found) else {}
+
+
+def _forget_if_finished(folder: Path, tasks: list[str]) -> None:
+    """Remove the parts of some tasks if exactly these were finished last; note that a stage has started with them."""
+    try:
+        finished = json.loads((folder / FINISHED).read_text(encoding="utf-8"))
+    except folders.CORRUPT:
+        finished = None
+    if finished == tasks:
+        for task in tasks:
+            shutil.rmtree(folder / task, ignore_errors=True)
+    (folder / FINISHED).unlink(missing_ok=True)
+    write_text(folder / STARTED, json.dumps(tasks) + "\n")
 
 
 def _read(path: Path, files: Files[Result]) -> Result | None:

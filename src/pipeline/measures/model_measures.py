@@ -35,7 +35,9 @@ class TrainedModel:
     ) -> None:
         self.functions, self.samples, self.weights = functions, samples, weights
         self.regression, self.settings = regression, settings
-        self.values, self.output = functions.values(samples.x), functions.logit(samples.x)
+        self.values = functions.values(samples.x)
+        self.weighted = functions.attend(self.values)[0]
+        self.output = functions.head(self.weighted)
         self.peak = weights.mean(axis=2).argmax(axis=1)
 
     def measured(self, fitting: Samples, rng: Generator) -> Found:
@@ -68,8 +70,7 @@ class TrainedModel:
         the share in the gap between their mean logits.
         """
         _, y, mask = self.samples
-        weighted = self.functions.weighted(self.samples.x)
-        added = interventions.by_step(self.functions.head, weighted) if weighted.ndim == 3 else None
+        added = interventions.by_step(self.functions.head, self.weighted) if self.weighted.ndim == 3 else None
         if added is None:
             return {}, {}
         share = np.einsum("n,nt->nt", y - y.mean(dtype=np.float64), added)
@@ -102,9 +103,8 @@ class TrainedModel:
         `permuted_` and `mean_attention_` are followed by the mean absolute change of the prediction, and by its score.
         """
         head, values, weights, y = self.functions.head, self.values, self.weights, self.samples.y
-        weighted = self.functions.weighted(self.samples.x)
-        if not values.shape == weights.shape == weighted.shape or not np.allclose(
-            weighted, values * weights, atol=1e-5
+        if not values.shape == weights.shape == self.weighted.shape or not np.allclose(
+            self.weighted, values * weights, atol=1e-5
         ):
             return {}
         shuffled = interventions.permuted(head, values, weights, rng, self.settings.permutations)

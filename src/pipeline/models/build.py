@@ -38,16 +38,15 @@ class AttentionModel(NamedTuple):
     `classifier` maps (batch, steps, features) to the probability of label 1, shape (batch, 1), or to its logit, or to
     the number that a regression predicts.
     `attention` maps the same input to attention weights (batch, steps, attended features or heads).
-    `values` maps the same input to the input of the attention layer, `weighted` to its output.
-    `head` maps the output of the attention layer to that of the classifier, `tail` maps its input to that.
+    `values` maps the same input to the input of the attention layer, `attend` maps that to the layer's output and its
+    weights, and `head` maps that output to the classifier's.
     """
 
     classifier: keras.Model
     attention: keras.Model
     values: keras.Model
-    weighted: keras.Model
+    attend: keras.Model
     head: keras.Model
-    tail: keras.Model
 
 
 def output_of(regression: bool) -> str:
@@ -90,14 +89,12 @@ def build(
     after = reader if before else keras.layers.Flatten(name="flatten")
     head: Layers = output if weighted.ndim == 2 else lambda states: output(after(states))
     part, attended = keras.Input(weighted.shape[1:], name="weighted"), keras.Input(values.shape[1:], name="values")
-    classifier = keras.Model(inputs, head(weighted), name=variant.name)
     return AttentionModel(
-        classifier=classifier,
+        classifier=keras.Model(inputs, head(weighted), name=variant.name),
         attention=keras.Model(inputs, weights),
         values=keras.Model(inputs, values),
-        weighted=keras.Model(inputs, weighted),
+        attend=keras.Model(attended, weigh(layer, attended, variant, draws[0])),
         head=keras.Model(part, head(part)),
-        tail=classifier if before else keras.Model(attended, head(weigh(layer, attended, variant, draws[0])[0])),
     )
 
 

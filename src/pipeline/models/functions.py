@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -14,55 +14,62 @@ from pipeline.models.build import AttentionModel, build
 from pipeline.settings.schema import Model, Shape, Variant
 
 Function = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+Attend = Callable[[NDArray[np.float32]], tuple[NDArray[np.float32], NDArray[np.float32]]]
 
 
 class Functions(NamedTuple):
     """A model's parts as functions of arrays, with the weights that the model was given last.
 
-    `attention`, `values` and `weighted` are those of `AttentionModel`; `logit` maps samples to logits (samples,),
-    `head` does so for the output of the attention layer and `tail` for its input, and `gradient` maps samples to the
-    gradient of each one's logit with respect to its input, of the same shape.
+    `values` maps samples (samples, steps, features) to what attention weighs, `attend` maps that to the output of the
+    attention layer and to the attention weights (samples, steps, features), and `head` maps that output to logits
+    (samples,), or to the numbers that a regression predicts. `gradient` maps samples to the gradient of each one's
+    logit with respect to its input, of the same shape.
+
+    The other functions are composed of these, so that XLA compiles each layer no more than twice.
     """
 
     model: AttentionModel
-    attention: Function
     values: Function
-    weighted: Function
-    logit: Function
+    attend: Attend
     head: Function
-    tail: Function
     gradient: Function
+
+    def attention(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the attention weights of samples."""
+        return self.attend(self.values(x))[1]
+
+    def tail(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the logits of values that attention weighs."""
+        return self.head(self.attend(values)[0])
+
+    def logit(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the logits of samples."""
+        return self.tail(self.values(x))
 
 
 @lru_cache(maxsize=8)  # the controls read a variant that was trained on several kinds of samples
 def functions(shape: Shape, model: Model, variant: Variant) -> Functions:
     """Return a variant's functions, traced once in a process for all its weights."""
     built = build(shape, model, variant, SeedSequence(0), "linear")
-    logit, head = _numbers(built.classifier), _numbers(built.head)
-    tail = logit if built.tail is built.classifier else _numbers(built.tail)
-    attention, values, weighted = map(in_batches, (built.attention, built.values, built.weighted))
+    values = in_batches(built.values) if variant.placement == "after" else np.asarray
     gradient = in_batches(_input_gradient(built.classifier))
-    return Functions(built, attention, values, weighted, logit, head, tail, gradient)
+    return Functions(built, values, in_batches(built.attend), in_batches(lambda x: built.head(x)[:, 0]), gradient)
 
 
-def _numbers(model: keras.Model) -> Function:
-    """Return a model with one output as a function to (samples,)."""
-    output = in_batches(model)
-    return lambda x: output(x)[:, 0]
-
-
-def in_batches(model: Callable[[tf.Tensor], tf.Tensor], batch: int = 1000) -> Function:
-    """Return a function that gives a model's output for any number of samples, a large batch at a time.
+def in_batches(model: Callable[[tf.Tensor], Any], batch: int = 1000) -> Callable[[NDArray[np.float32]], Any]:
+    """Return a function that gives a model's output, or outputs, for any number of samples, a large batch at a time.
 
     XLA compiles it: TensorFlow's own kernels use instructions whose last digit differs from processor to processor.
     """
     call = tf.function(model, jit_compile=True, autograph=False)  # AutoGraph leaves files behind
 
-    def output(x: NDArray[np.float32]) -> NDArray[np.float32]:
+    def output(x: NDArray[np.float32]) -> Any:
         size = min(batch, len(x))
         padded = np.concatenate([x, np.zeros((-len(x) % size, *x.shape[1:]), x.dtype)])  # one program for all batches
-        outputs = [call(tf.constant(padded[start : start + size])).numpy() for start in range(0, len(x), size)]
-        return np.concatenate(outputs)[: len(x)]
+        outputs = [call(tf.constant(padded[start : start + size])) for start in range(0, len(x), size)]
+        return tf.nest.map_structure(
+            lambda *parts: np.concatenate([part.numpy() for part in parts])[: len(x)], *outputs
+        )
 
     return output
 
