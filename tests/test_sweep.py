@@ -9,7 +9,7 @@ from hydra import compose, initialize_config_dir
 from pandas import DataFrame
 
 from pipeline.execution import command_line  # noqa: F401 (registers what conf/config.yaml calls)
-from pipeline.report import sweep_figures
+from pipeline.report import sweep_figures, sweep_tables
 from pipeline.results import stage_files
 from pipeline.settings.project import ROOT, names_in
 from pipeline.settings.schema import Data
@@ -94,6 +94,24 @@ def test_each_experiment_names_samples_that_can_be_drawn_and_variants(name, monk
 
 def row(**values):
     return {"correct": 1, "seeds": 2, "key_mass_mean": 0.5, "key_mass_sd": 0.1, "balanced_accuracy_mean": 1.0} | values
+
+
+def test_two_settings_are_tabulated_crosswise():
+    found = {  # (variant, task) -> correct seeds, seeds that did not learn, key mass
+        ("a", "x"): (3, 1, 0.5),
+        ("a", "y"): (0, 4, 0.1),
+        ("b", "x"): (0, 0, np.nan),
+    }
+    rows = [
+        {"variant": v, "task": t, "seeds": 4, "correct": c, "not learned": n, "key_mass_mean": m}
+        for (v, t), (c, n, m) in found.items()
+    ]
+    assert sweep_tables.crosswise(DataFrame(rows), "variant", "task").splitlines() == [
+        "| variant \\ task | x | y |",
+        "| --- | --- | --- |",
+        "| a | 3 of 3 correct, 0.50 | not learned |",
+        "| b | unjudged |  |",
+    ]
 
 
 def test_the_setting_with_the_most_numbers_is_the_x_axis():

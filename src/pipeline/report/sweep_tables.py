@@ -66,13 +66,30 @@ def write(folder: Path, points: list[Point], results: list[VariantResult]) -> No
     runs, summary = tabulate(points, results)
     tables.write(folder / "runs.csv", runs)
     tables.write(folder / "summary.csv", summary)
-    write_text(folder / "summary.md", table(summary, list(points[0].swept) or ["variant"]) + "\n")
+    names = list(points[0].swept)
+    overview = f"{crosswise(summary, *names)}\n\n" if len(names) == 2 else ""
+    write_text(folder / "summary.md", overview + table(summary, names or ["variant"]) + "\n")
     if len(points) > 1:
-        figures.save(sweep_figures.measures(summary, list(points[0].swept)), folder / "measures.png")
+        figures.save(sweep_figures.measures(summary, names), folder / "measures.png")
     for point in points if len(points) <= DRAWN else []:
         name = " ".join(point.swept.values()) or point.study.chosen_variant().name
         path = folder / "samples" / (re.sub(r"[^\w.-]+", "_", name) + ".png")
         figures.save(sweep_figures.samples(*_samples(point.study)), path)
+
+
+def crosswise(summary: DataFrame, down: str, across: str) -> str:
+    """Return, in Markdown, a row for each value of one column of `summary` and a column for each value of another.
+
+    A cell has the number of correct seeds of those that learned the task, and the mean key mass of all seeds.
+    """
+    cells = {}
+    for row in summary.to_dict("records"):
+        learned, mass = row["seeds"] - row[NOT_LEARNED], row["key_mass_mean"]
+        judged = "unjudged" if isnan(mass) else f"{row[CORRECT]} of {learned} correct, {mass:.2f}"
+        cells[row[down], row[across]] = judged if learned else "not learned"
+    columns = list(dict.fromkeys(value for _, value in cells))
+    rows = [[value, *(cells.get((value, other), "") for other in columns)] for value in summary[down].unique()]
+    return markdown(DataFrame(rows, columns=[f"{down} \\ {across}", *map(str, columns)]))
 
 
 def table(summary: DataFrame, names: list[str]) -> str:
