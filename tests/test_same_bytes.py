@@ -1,19 +1,21 @@
-"""A small study, and the other variants, tasks and cells, give the same bytes on other x86-64 processors.
+"""The same study gives the same bytes, wherever it runs.
 
-QEMU emulates them, at a tenth of the speed or less. The studies are small in samples only, because the long sums of
-long sequences, wide layers and large batches are what differed.
+QEMU emulates other x86-64 processors, at a tenth of the speed or less, on which a study and the other variants, tasks
+and cells run. They are small in samples only, because the long sums of long sequences, wide layers and large batches
+are what differed.
 """
 
 import sys
 from contextlib import ExitStack
 
 import pytest
-from conftest import REPOSITORY, RESULTS, Project
+from conftest import REPOSITORY, RESULTS, SMALL, Project
 
 from pipeline.settings.project import names_in
 from pipeline.settings.study import params
 
 PROCESSORS = ("Haswell", "EPYC-Milan", "max")  # Intel 2013, AMD 2021: 32 KB of L1 data cache; all features, 64 KB
+OWN_PROGRAMS = {"TF_XLA_FLAGS": ""}  # each compiles its programs itself
 STUDY = {
     "data": {"samples": 600},
     "train": {"log_every": 2},
@@ -59,8 +61,7 @@ def results(tmp_path_factory):
         for name, emulator in {None: (), **emulators}.items():
             project = Project(tmp_path_factory.mktemp("processor"), STUDY)
             said = running.enter_context((project.root / "stderr").open("w+"))
-            own = {"TF_XLA_FLAGS": ""}  # each processor compiles its programs itself
-            process = running.enter_context(project.started(*emulator, *words, stderr=said, env=own))
+            process = running.enter_context(project.started(*emulator, *words, stderr=said, env=OWN_PROGRAMS))
             started[name] = project, said, process
         for name, (project, said, process) in started.items():
             code = process.wait()
@@ -76,6 +77,21 @@ def test_another_processor_gives_the_same_bytes(results, processor):
     here, there = results[None], results[processor]
     assert there.keys() == here.keys()
     assert [path for path in here if here[path] != there[path]] == []
+
+
+@pytest.mark.service  # takes a minute
+def test_neither_the_folder_nor_the_cores_nor_the_workers_change_a_byte(tmp_path):
+    one = SMALL | {"variants": ["after_shared"], "controls": SMALL["controls"] | {"seeds": [0]}}
+    found = []
+    for folder, command, workers in (("study", ["dvc"], 1), ("Größe & Maß (2)", ["taskset", "-c", "0", "dvc"], 2)):
+        project = Project(tmp_path / folder, one)
+        project.replace("conf/config.yaml", "workers: 1", f"workers: {workers}")
+        project.run("git", "init", "-q")
+        with project.started(*command, "repro", env=OWN_PROGRAMS) as process:
+            _, error = process.communicate()
+        assert process.returncode == 0, error
+        found.append(project.results())
+    assert found[0] == found[1]
 
 
 def test_these_are_all_variants_and_tasks():
