@@ -126,6 +126,32 @@ def test_the_experiments_state_the_tables_of_their_results():
     assert averted[averted["placement"] == "before"]["mean_attention_score"].max() < 0.6
 
 
+def test_which_attention_is_right():
+    text = read("docs/experiments.md")
+    for table in read("docs/results/which_attention/summary.md").split("\n\n"):
+        assert table in text
+    found = tables.read(ROOT / "docs/results/which_attention/summary.csv")
+    found["learned"] = found["seeds"] - found["not learned"]
+    fixed = found["task"].isin(["planted_key", "redundant_keys", "xor_keys"])
+    of_positions = found["variant"].isin(["before_unshared", "after_unshared", "dense"])
+    parts = {
+        "all": found,
+        "fixed, by position": found[fixed & of_positions],
+        "fixed, others": found[fixed & ~of_positions],
+        "moving, two": found[~fixed & found["variant"].isin(["bahdanau", "self_attention"])],
+        "moving, after": found[~fixed & (found["variant"] == "after_unshared")],
+    }
+    assert {name: tuple(part[["seeds", "learned", "correct"]].sum()) for name, part in parts.items()} == {
+        "all": (420, 387, 235),
+        "fixed, by position": (90, 90, 88),
+        "fixed, others": (120, 118, 24),
+        "moving, two": (60, 60, 60),
+        "moving, after": (30, 30, 0),
+    }
+    before = found[found["variant"] == "before_unshared"].set_index("task")[["learned", "correct"]]
+    assert [tuple(before.loc[task]) for task in ("moving_key", "find_max")] == [(10, 10), (10, 0)]
+
+
 def test_a_key_at_the_first_step_is_what_the_documents_say_of_it():
     runs = [run for run in read_rows(ROOT / "docs/results/key_step/runs.csv") if run["data.key_step"] == 0]
     before, after = ([run for run in runs if run["placement"] == where] for where in ("before", "after"))
