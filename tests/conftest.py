@@ -1,6 +1,5 @@
 """A small copy of the project, in which tests run the real commands, and how tests are spread over two processes."""
 
-import atexit
 import os
 import re
 import shutil
@@ -9,10 +8,11 @@ import sqlite3
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from tempfile import TemporaryDirectory, mkdtemp
+from tempfile import TemporaryDirectory
 
 import fork_server
 import numpy as np
@@ -21,18 +21,16 @@ import yaml
 from hypothesis import settings
 from xdist.scheduler import LoadFileScheduling
 
+from pipeline.execution import machine
 from pipeline.results.file_formats import read_rows
 from pipeline.settings.project import UserError
+from pipeline.settings.study import digest
 
 settings.register_profile("untimed", deadline=None)  # a test does not fail because the machine is slow
 settings.load_profile("untimed")
 # A shell's background job and `nohup` ignore these, and so would all processes that a test starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
-if "TF_XLA_FLAGS" not in os.environ:
-    # All processes of the tests keep what XLA compiles here: most of a small stage is compiling a program once more.
-    os.environ["TF_XLA_FLAGS"] = f"--tf_xla_persistent_cache_directory={(programs := mkdtemp(prefix='programs'))}"
-    atexit.register(shutil.rmtree, programs)
 REPOSITORY = Path(__file__).resolve().parents[1]
 SMALL = {
     "seeds": [0, 7],
@@ -47,6 +45,7 @@ SMALL = {
 }
 ELSEWHERE = ("PROJECT_ROOT", "MLFLOW_TRACKING_URI", "DASK_SCHEDULER_ADDRESS")  # would lead out of a copy
 RESULTS = ("data", "definitions", "models", "attention", "controls", "comparison")
+MONTH = 30 * 24 * 3600  # seconds
 SHARE_PROJECT = ("test_pipeline.py", "test_tracking.py", "test_verify.py")  # use `project`, which takes a minute
 
 
@@ -201,10 +200,23 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log) -> ByFile:
     return ByFile(config, log)
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep what XLA compiles for the tests, and for the next ones: compiling takes most of the time of a small stage.
+
+    XLA takes a kept program for the same operations only; its flags and the machine are in the folder's name.
+    """
+    if config.cache and "TF_XLA_FLAGS" not in os.environ:
+        folder = config.cache.mkdir(f"programs-{digest(machine.description())}")
+        for path in folder.parent.glob("programs-*/*"):
+            if path.stat().st_mtime < time.time() - MONTH:
+                path.unlink()
+        os.environ["TF_XLA_FLAGS"] = f"--tf_xla_persistent_cache_directory={folder}"  # for xdist's processes, too
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run long files first, so that both processes finish at about the same time."""
-    slow = {item.path for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: (item.path.name not in SHARE_PROJECT, item.path not in slow))
+    slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
+    items.sort(key=lambda item: (item.path.name not in SHARE_PROJECT, -slow[item.path]))
 
 
 @pytest.fixture

@@ -83,15 +83,19 @@ def test_another_processor_gives_the_same_bytes(results, processor):
 def test_neither_the_folder_nor_the_cores_nor_the_workers_change_a_byte(tmp_path):
     one = SMALL | {"variants": ["after_shared"], "controls": SMALL["controls"] | {"seeds": [0]}}
     found = []
-    for folder, command, workers in (("study", ["dvc"], 1), ("Größe & Maß (2)", ["taskset", "-c", "0", "dvc"], 2)):
+    for folder, command, workers, environment in (
+        ("study", ["dvc"], 1, OWN_PROGRAMS),
+        ("Größe & Maß (2)", ["taskset", "-c", "0", "dvc"], 2, OWN_PROGRAMS),
+        ("programs kept by the tests", ["dvc"], 1, {}),
+    ):
         project = Project(tmp_path / folder, one)
         project.replace("conf/config.yaml", "workers: 1", f"workers: {workers}")
         project.run("git", "init", "-q")
-        with project.started(*command, "repro", env=OWN_PROGRAMS) as process:
+        with project.started(*command, "repro", env=environment) as process:
             _, error = process.communicate()
         assert process.returncode == 0, error
         found.append(project.results())
-    assert found[0] == found[1]
+    assert found[0] == found[1] == found[2]
 
 
 def test_these_are_all_variants_and_tasks():
