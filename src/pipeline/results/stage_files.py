@@ -124,12 +124,8 @@ def write_training(folder: Path, trained: dict[int, TrainedSeed]) -> None:
         snapshots = result.snapshots
         write_arrays(folder / "snapshots" / f"seed-{seed}.npz", {BATCHES: snapshots.batches} | snapshots.weights)
     write_csv(folder / "metrics.csv", [{"seed": s, "loss": r.loss} | r.scores for s, r in trained.items()])
-    write_curves(folder / "history.csv", trained)
-
-
-def write_curves(path: Path, trained: dict[int, TrainedSeed]) -> None:
-    """Write the training curves, a row for each seed and point."""
-    write_csv(path, [row for seed, result in trained.items() for row in _curve_rows(result, seed=seed)])
+    curves = [row for seed, result in trained.items() for row in _curve_rows(result, seed=seed)]
+    write_csv(folder / "history.csv", curves)
 
 
 def _curve_rows(result: TrainedSeed | ControlRun, **names: Any) -> list[dict[str, Any]]:
@@ -167,13 +163,9 @@ def read_dataset(folder: Path) -> str:
 
 def write_attention(folder: Path, attended: dict[int, AttendedSeed]) -> None:
     """Write vectors.csv, a row for each seed and time step, and metrics.csv, a row for each seed."""
-    write_vectors(folder / "vectors.csv", attended)
+    vectors = [row for seed, result in attended.items() for row in vector_rows(result, seed=seed)]
+    write_csv(folder / "vectors.csv", vectors)
     write_csv(folder / "metrics.csv", [{"seed": seed} | result.measures for seed, result in attended.items()])
-
-
-def write_vectors(path: Path, attended: dict[int, AttendedSeed]) -> None:
-    """Write the attention vectors, a row for each seed and time step."""
-    write_csv(path, [row for seed, result in attended.items() for row in vector_rows(result, seed=seed)])
 
 
 def vector_rows(attended: AttendedSeed, **names: Any) -> list[dict[str, Any]]:
