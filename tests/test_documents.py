@@ -159,7 +159,11 @@ def test_a_key_at_the_first_step_is_what_the_documents_say_of_it():
     assert list(after["verdict"]) == ["late-shifted"] * 20
     assert after["peak_step"].between(4, 8).sum() == 19
     assert after["readout_at_peak"].min() == 1
-    assert [len(before), (before["verdict"] != "not learned").sum(), (before["verdict"] == "correct").sum()] == [20, 14, 11]
+    assert [len(before), (before["verdict"] != "not learned").sum(), (before["verdict"] == "correct").sum()] == [
+        20,
+        14,
+        11,
+    ]
 
 
 def test_the_locks_name_hashes_and_no_address():
