@@ -98,7 +98,7 @@ def test_what_cannot_be_compared_is_named():
 def answer(table):
     no_controls = DataFrame(columns=["control", "verdict"])
     made = Tables(*[DataFrame()] * len(Tables._fields))._replace(runs=table, controls=no_controls)
-    return sentences.answer(made._replace(effects=effects.estimate(table, COMPARE)), study())
+    return " ".join(sentences.answer(made._replace(effects=effects.estimate(table, COMPARE)), study()))
 
 
 def test_the_answer_follows_the_numbers():

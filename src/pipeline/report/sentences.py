@@ -19,7 +19,7 @@ def listed(words: list[str]) -> str:
     return " and ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
 
 
-def answer(tables: Tables, study: Study, where: str = "the planted step") -> str:
+def answer(tables: Tables, study: Study, where: str = "the planted step") -> list[str]:
     """Return the answer to the article's question in up to three sentences, each with its numbers and interval.
 
     They say whether attention finds the key; what placement and sharing change, if the study has all four combinations;
@@ -29,12 +29,12 @@ def answer(tables: Tables, study: Study, where: str = "the planted step") -> str
     learned = (runs["verdict"] != NOT_LEARNED).sum()
     start = f"Of {counted(len(runs), 'run')} {learned} learned the task"
     if runs["key_mass"].isna().all():
-        return f"{start}. No mask tells where their attention should peak."
+        return [f"{start}. No mask tells where their attention should peak."]
     other = tables.controls[tables.controls["control"] == OTHER_CODING]
     recoded = "" if other.empty else f"; with the other coding of the key, in {_share_correct(other, settings)}"
     found = f"{start}, and attention finds {where} (verdict *correct*) in {_share_correct(runs, settings)}{recoded}."
     effects = "" if tables.effects.empty else _effects_sentence(runs, tables.effects, settings)
-    return " ".join(filter(None, [found, effects, _needed(tables, study)]))
+    return list(filter(None, [found, effects, _needed(tables, study)]))
 
 
 def _share_correct(runs: DataFrame, settings: Compare) -> str:
