@@ -221,6 +221,7 @@ def run_study(project, variant):
         project.stage(stage, *[f"+variant={name}"] * bool(name))
 
 
+@pytest.mark.service  # takes half a minute
 @pytest.mark.slow
 def test_the_page_on_your_own_attention(fresh):
     page = (REPOSITORY / "docs/your-attention.md").read_text(encoding="utf-8")
@@ -245,6 +246,7 @@ def test_the_page_on_your_own_attention(fresh):
     assert "run `python -m pipeline.train +variant=mine`." in error
 
 
+@pytest.mark.service  # takes half a minute
 @pytest.mark.slow
 def test_a_study_of_a_regression(fresh):
     fresh.change({"task": {"name": "find_max"}, "variants": ["after_unshared"], "train": {"epochs": 4}})
