@@ -1,10 +1,13 @@
 """Samples and series from a user's file: they are used as they are, and a bad file gets one sentence."""
 
 import dataclasses
+import itertools
 import json
+import os
 import re
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
 from conftest import one_sentence, user_samples
@@ -14,9 +17,10 @@ from pyarrow import parquet
 from pipeline.results import folders, splits
 from pipeline.settings.schema import Data, Probe
 from pipeline.settings.study import load_task, params, plain
-from pipeline.tasks import lookup, user_data
+from pipeline.tasks import array_files, lookup, user_data, user_labels
 
 DATA = Data(80, 0.25, 6, 2, 3, "zero_one", 0)
+CLOCK = itertools.count(1)
 
 
 def arrays(samples=100, steps=6, features=2):
@@ -30,16 +34,32 @@ def task(path, name="file", **options):
     return load_task(name) | {"path": str(path)} | options
 
 
+def dated(path):
+    """Give a file a time of change of its own: a file is read again only if its time differs."""
+    os.utime(path, (now := next(CLOCK), now))
+    return path
+
+
 def saved(folder, **changes):
     """Write a file of the samples, with some arrays changed, or left out (None)."""
     kept = {name: array for name, array in (arrays() | changes).items() if array is not None}
     np.savez(folder / "mine.npz", **kept)
-    return folder / "mine.npz"
+    return dated(folder / "mine.npz")
 
 
 def as_parquet(path, columns):
     parquet.write_table(pa.table({name: array.tolist() for name, array in columns.items()}), path)
-    return path
+    return dated(path)
+
+
+def drawn(path, data=DATA, **options):
+    return lookup.draw_of(task(path, **options))(None, None, 100, data)
+
+
+def same(samples, others):
+    for one, other in zip(samples, others, strict=True):
+        np.testing.assert_array_equal(one, other)
+        assert one.dtype == other.dtype
 
 
 def test_each_sample_is_unchanged_in_one_split(tmp_path):
@@ -70,14 +90,17 @@ def test_unrelated_labels_are_those_of_other_samples(tmp_path):
 
 
 def test_parquet_gives_the_same_samples_and_needs_lists_of_the_same_length(tmp_path):
-    paths = saved(tmp_path), as_parquet(tmp_path / "mine.parquet", arrays())
-    for one, other in zip(*(lookup.draw_of(task(path))(None, None, 100, DATA) for path in paths), strict=True):
-        np.testing.assert_array_equal(one, other)
-        assert one.dtype == other.dtype
-    ragged = pa.table({"x": [[[1.0, 2.0]], [[1.0, 2.0], [3.0, 4.0]]], "y": [0, 1]})
-    parquet.write_table(ragged, tmp_path / "mine.parquet")
-    with one_sentence("its lists are of different lengths"):
-        lookup.check_task(task(tmp_path / "mine.parquet"), DATA)
+    same(*(drawn(path) for path in (saved(tmp_path), as_parquet(tmp_path / "mine.parquet", arrays()))))
+    step = [1.0, 2.0]
+    for x, others, first in (
+        ([[step, step], [step, step], [step], None], 2, 2),
+        ([[step, step], [step, [1.0]], [[1.0], [1.0]], [step, step]], 2, 1),
+    ):
+        parquet.write_table(pa.table({"x": x, "y": [0, 1, 0, 1]}), tmp_path / "mine.parquet")
+        dated(tmp_path / "mine.parquet")
+        found = f"in {others} of 4 samples not 2, as in most (the first is sample {first})"
+        with one_sentence(f"x: its lists are of different lengths, {found}"):
+            lookup.check_task(task(tmp_path / "mine.parquet"), DATA)
 
 
 def test_a_changed_file_is_another_task(tmp_path):
@@ -92,18 +115,38 @@ WRONG = {
     "data.time_steps is 6: it must be 5, as x in": {"x": arrays(steps=5)["x"], "mask": None},
     "data.input_dim is 2: it must be 3, as x in": {"x": arrays(features=3)["x"]},
     "x is of type <U3: it must be of numbers": {"x": np.full((100, 6, 2), "one")},
-    "x holds NaN or infinite values": {"x": np.where(np.arange(100)[:, None, None] == 50, np.nan, arrays()["x"])},
-    "y holds NaN or infinite values; none may, as float32": {"y": np.where(np.arange(100) == 50, 1e300, 0)},
+    "x holds NaN or infinite values in 1 of 100 samples (the first is sample 50); none may, as float32": {
+        "x": np.where(np.arange(100)[:, None, None] == 50, np.nan, arrays()["x"])
+    },
     "y is (99,): it must be (100,), a label for each sample of x": {"y": arrays()["y"][:99]},
     "y is 1 in all samples: there is nothing to learn": {"y": np.ones(100)},
-    "y is 2.0: in a classification it must be 0 or 1": {"y": arrays()["y"] + 1},
     "mask is bool (100, 5): it must be (100, 6), of true and false": {"mask": arrays()["mask"][:, 1:]},
     "mask is float64 (100, 6): it must be": {"mask": arrays()["mask"].astype(float)},
     "mask marks nothing in 1 samples (sample 7): it must mark a step of each, or be left out": {
         "mask": arrays()["mask"] & (np.arange(100) != 7)[:, None]
     },
     "mask marks every step": {"mask": np.ones((100, 6), bool)},
-    "it cannot be read": {"x": np.full((100, 6, 2), None)},  # pickled
+    "x is an array of Python objects (dtype=object), which could run code: save texts as x.astype(str), and": {
+        "x": np.full((100, 6, 2), None)
+    },
+    "y is an array of Python objects": {"y": np.array(["no", "yes"], object)[arrays()["y"]]},
+    "y has 3 classes (run, sit, walk): two are supported; keep two of them, or merge some.": {
+        "y": np.array(["walk", "run", "sit"])[np.arange(100) % 3]
+    },
+    "y has 7 classes (0, 1, 2, 3, 4 and 2 more): two are supported; keep two of them, or merge some; for numbers to": {
+        "y": np.arange(100) % 7
+    },
+    "y has 3 classes (column 0, column 1, column 2): two are supported": {"y": np.eye(3)[np.arange(100) % 3]},
+    "y is 0.5 in sample 1: a class must be a whole number, true or false, or a text; for numbers to predict, set": {
+        "y": np.arange(100) / 2
+    },
+    "y is inf in sample 0: a class must be": {"y": np.where(arrays()["y"] == 1, 1, np.inf)},
+    "y is missing (NaN or None) in 2 samples (the first is sample 50): leave these samples out, or give each": {
+        "y": np.where(np.isin(np.arange(100), (50, 60)), np.nan, arrays()["y"])
+    },
+    "y is of type datetime64[s]: a class must be": {"y": arrays()["y"].astype("M8[s]")},
+    "y is (100, 6): it must be (100,), a label for each sample": {"y": np.ones((100, 6))},  # a label per step
+    "y is yes in all samples: there is nothing to learn": {"y": np.full(100, "yes")},
 }
 
 
@@ -111,6 +154,114 @@ WRONG = {
 def test_a_bad_file_gets_one_sentence(tmp_path, sentence):
     with one_sentence(sentence):
         lookup.check_task(task(saved(tmp_path, **WRONG[sentence])), DATA, 100)
+
+
+TARGETS = {  # of a regression
+    "y holds NaN or infinite values in 1 of 100 samples (the first is sample 50); none": np.where(
+        np.arange(100) == 50, 1e300, 0
+    ),
+    "y is missing (NaN or None) in 1 samples (the first is sample 3)": np.where(np.arange(100) == 3, np.nan, 1),
+    "y is of type <U1: it must be of numbers": np.full(100, "1"),
+    "y is (100, 2): it must be (100,), a label for each sample of x": np.ones((100, 2)),
+    "y is 3 in all samples: there is nothing to learn": np.full(100, 3),
+    "y is too far from 0: float32 would merge its 100 different values into 2, such as 1700000000 and 1700000001": (
+        1_700_000_000 + np.arange(100)
+    ),
+}
+
+
+@pytest.mark.parametrize("sentence", TARGETS)
+def test_bad_labels_of_a_regression_get_one_sentence(tmp_path, sentence):
+    with one_sentence(sentence):
+        lookup.check_task(task(saved(tmp_path, y=TARGETS[sentence]), kind="regression"), DATA, 100)
+
+
+@pytest.mark.parametrize("shape", [(100,), (100, 1)])
+def test_labels_of_a_regression_are_used_as_they_are(tmp_path, capsys, shape):
+    given = np.random.default_rng(1).normal(2e6, 1e6, 100)
+    x, y, _ = drawn(saved(tmp_path, y=given.reshape(shape)), kind="regression")
+    np.testing.assert_array_equal(y, given.astype(np.float32)[x[:, 0, 0].astype(int)])
+    assert capsys.readouterr().out == ""
+
+
+def test_many_labels_of_a_regression_may_be_equal_as_float32():
+    y = np.random.default_rng(0).standard_normal(200_000)
+    found = user_labels.targets("mine.npz", y, len(y))
+    assert len(np.unique(found)) < len(np.unique(y))  # by chance, wherever they are
+    np.testing.assert_array_equal(found, y.astype(np.float32))
+
+
+FORMS = {  # y as people have it -> the line that is told of it
+    "floats": (lambda y: y.astype(float), ""),
+    "a column": (lambda y: y[:, None], ""),
+    "booleans": (lambda y: y == 1, "y is False for 0 and True for 1"),
+    "1 and 2": (lambda y: y + 1, "y is 1 for 0 and 2 for 1"),
+    "1.0 and 2.0": (lambda y: y + 1.0, "y is 1 for 0 and 2 for 1"),
+    "-1 and 1": (lambda y: 2 * y - 1, "y is -1 for 0 and 1 for 1"),
+    "far from 0": (lambda y: y + 1_700_000_000, "y is 1700000000 for 0 and 1700000001 for 1"),
+    "texts": (lambda y: np.array(["no", "yes"])[y], "y is no for 0 and yes for 1"),
+    "a column of texts": (lambda y: np.array([["1"], ["2"]])[y], "y is 1 for 0 and 2 for 1"),
+    "one-hot": (lambda y: np.eye(2)[y], "y is [1, 0] for 0 and [0, 1] for 1"),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_labels_of_two_classes_become_0_and_1(tmp_path, capsys, form):
+    change, said = FORMS[form]
+    usual = drawn(saved(tmp_path))
+    np.savez(tmp_path / "other.npz", **arrays() | {"y": change(arrays()["y"])})
+    same(drawn(tmp_path / "other.npz"), usual)
+    assert capsys.readouterr().out == (said and f"task.path is {tmp_path}/other.npz: {said}.\n")
+
+
+COLUMNS = {  # the same of a column of Parquet
+    "category": (lambda y: y.map(["no", "yes"].__getitem__).astype("category"), "y is no for 0 and yes for 1"),
+    "texts": (lambda y: y.map(["no", "yes"].__getitem__), "y is no for 0 and yes for 1"),
+    "Int64": (lambda y: y.astype("Int64"), ""),
+    "booleans": (lambda y: y == 1, "y is False for 0 and True for 1"),
+}
+
+
+@pytest.mark.parametrize("form", COLUMNS)
+def test_labels_in_parquet_become_0_and_1(tmp_path, capsys, form):
+    change, said = COLUMNS[form]
+    frame = pd.DataFrame({name: array.tolist() for name, array in arrays().items()})
+    frame.assign(y=change(frame["y"])).to_parquet(tmp_path / "mine.parquet")
+    same(drawn(tmp_path / "mine.parquet"), drawn(saved(tmp_path)))
+    assert capsys.readouterr().out == (said and f"task.path is {tmp_path}/mine.parquet: {said}.\n")
+
+
+@pytest.mark.parametrize("label", [None, float("nan")])
+def test_missing_labels_in_parquet_are_refused(tmp_path, label):
+    frame = pd.DataFrame({name: array.tolist() for name, array in arrays().items()})
+    texts = frame["y"].map(["no", "yes"].__getitem__).astype(object)
+    texts[5] = label
+    frame.assign(y=texts).to_parquet(tmp_path / "mine.parquet")
+    with one_sentence("y is missing (NaN or None) in 1 samples (the first is sample 5)"):
+        lookup.check_task(task(tmp_path / "mine.parquet"), DATA)
+
+
+def test_what_was_read_is_told_once_where_the_samples_of_the_study_are_drawn(tmp_path, capsys):
+    one = task(saved(tmp_path, y=arrays()["y"] + 1))
+    lookup.check_task(one, DATA, 100)
+    lookup.draw_of(one, tell=False)(None, None, 60, DATA)
+    assert capsys.readouterr().out == ""
+    draw = lookup.draw_of(one)
+    for first in (0, 60):
+        draw(None, None, 40, DATA, first)
+    assert capsys.readouterr().out == f"task.path is {tmp_path}/mine.npz: y is 1 for 0 and 2 for 1.\n"
+
+
+def test_a_file_is_read_once(tmp_path, monkeypatch):
+    path, read, reads = saved(tmp_path), array_files.read, []
+    monkeypatch.setattr(array_files, "read", lambda *words: reads.append(words) or read(*words))
+    lookup.check_task(task(path), DATA, 100)
+    for _ in range(2):
+        drawn(path)
+    assert len(reads) == 1
+    os.utime(path, (0, 0))
+    drawn(path)
+    assert len(reads) == 2
 
 
 @pytest.mark.parametrize(

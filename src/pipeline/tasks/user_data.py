@@ -9,28 +9,52 @@ from numpy.typing import NDArray
 
 from pipeline.results.splits import Samples
 from pipeline.settings.project import UserError
-from pipeline.settings.schema import Data
-from pipeline.tasks import array_files
+from pipeline.settings.schema import CLASSIFICATION, REGRESSION, Data
+from pipeline.tasks import array_files, user_labels
+from pipeline.tasks.array_files import listed, numbers
 from pipeline.tasks.generators import Noise, plant
 
 
 def samples_of_file(
-    background: Generator, labels: Generator, samples: int, data: Data, *, path: str, first: int = 0
+    background: Generator,
+    labels: Generator,
+    samples: int,
+    data: Data,
+    *,
+    path: str,
+    kind: str = CLASSIFICATION,
+    tell: bool = False,
+    first: int = 0,
 ) -> Samples:
     """Return samples of a file in an order drawn from `data.seed`, so that each belongs to one split only.
 
-    The file holds `x` (samples, steps, features), `y` (samples,) and optionally `mask` (samples, steps), true at the
-    key steps. In Parquet these are columns, `x` of lists of lists. `first` is the position of the first sample in that
-    order, which starts again at its end; `background` and `labels` are not used. A `UserError` if the file cannot be
-    read, or its arrays do not fit.
+    Args:
+        background: not used.
+        labels: not used.
+        samples: number of samples.
+        data: the shape of the samples, and the seed.
+        path: of a file with the arrays (in Parquet, columns of lists) `x` (samples, steps, features), `y`, a label per
+            sample, and optionally `mask` (samples, steps), true at the key steps.
+        kind: "classification", whose two labels become 0 and 1, or "regression".
+        tell: whether to print which label became which, before the first sample, if they are not 0 and 1.
+        first: the position of the first sample in the order of samples, which starts again at its end.
+
+    Raises:
+        UserError: if the file cannot be read, or its arrays do not fit.
     """
     del background, labels
-    x, y, mask = _all_samples(path, data)
-    if samples > len(x):
+    every, said = _all_samples(path, array_files.changed(path), kind)
+    for (name, wanted), found in zip(data.shape._asdict().items(), every[0].shape[1:], strict=True):
+        if wanted != found:
+            raise UserError(f"data.{name} is {wanted}: it must be {found}, as x in {path} is {every[0].shape}.")
+    count = len(every[0])
+    if samples > count:
         least = "data.samples and probe.samples together, and controls.null_key_samples,"
-        raise UserError(f"task.path is {path}: it has {len(x)} samples, not {samples}; {least} may be no more.")
-    rows = default_rng(data.seed).permutation(len(x)).take(np.arange(first, first + samples), mode="wrap")
-    return x[rows], y[rows], mask[rows]
+        raise UserError(f"task.path is {path}: it has {count} samples, not {samples}; {least} may be no more.")
+    if tell and said and not first:
+        print(f"task.path is {path}: {said}.")
+    rows = default_rng(data.seed).permutation(count).take(np.arange(first, first + samples), mode="wrap")
+    return every[0][rows], every[1][rows], every[2][rows]
 
 
 def planted_in_series(
@@ -71,32 +95,21 @@ def planted_in_series(
     return plant(x, background, labels, data, feature=feature, noise=noise)
 
 
-def _all_samples(path: str, data: Data) -> Samples:
-    """Return all samples of a file; a `UserError` if they do not fit."""
+@lru_cache(maxsize=1)
+def _all_samples(path: str, changed: int, kind: str) -> tuple[Samples, str]:
+    """Return all samples of a file, and what to tell about them; a `UserError` if its arrays do not fit each other."""
+    del changed  # only a part of the cache's key
     arrays = array_files.read(path)
     if not {"x", "y"} <= arrays.keys():
-        raise UserError(f"task.path is {path}: it holds {', '.join(arrays) or 'nothing'}; it must hold x and y.")
-    x, y = _numbers(path, "x", arrays["x"]), _numbers(path, "y", arrays["y"])
+        raise UserError(f"task.path is {path}: it holds {listed(arrays)}; it must hold x and y.")
+    x, said = numbers(path, "x", arrays["x"]), ""
     if x.ndim != 3 or not len(x):
         raise UserError(f"task.path is {path}: x is {x.shape}: it must be (samples, time steps, features).")
-    for (name, wanted), found in zip(data.shape._asdict().items(), x.shape[1:], strict=True):
-        if wanted != found:
-            raise UserError(f"data.{name} is {wanted}: it must be {found}, as x in {path} is {x.shape}.")
-    if y.shape != x.shape[:1]:
-        raise UserError(f"task.path is {path}: y is {y.shape}: it must be {x.shape[:1]}, a label for each sample of x.")
-    if (y == y[0]).all():
-        raise UserError(f"task.path is {path}: y is {y[0]:g} in all samples: there is nothing to learn.")
-    return x, y, _mask(path, arrays.get("mask"), x.shape[:2])
-
-
-def _numbers(path: str, name: str, array: NDArray[Any]) -> NDArray[np.float32]:
-    if array.dtype.kind not in "fiub":
-        raise UserError(f"task.path is {path}: {name} is of type {array.dtype}: it must be of numbers.")
-    with np.errstate(over="ignore"):
-        numbers = array.astype(np.float32)
-    if not np.isfinite(numbers).all():
-        raise UserError(f"task.path is {path}: {name} holds NaN or infinite values; none may, as float32.")
-    return numbers
+    if kind == REGRESSION:
+        y = user_labels.targets(path, arrays["y"], len(x))
+    else:
+        y, said = user_labels.classes(path, arrays["y"], len(x))
+    return (x, y, _mask(path, arrays.get("mask"), x.shape[:2])), said
 
 
 def _mask(path: str, mask: NDArray[Any] | None, shape: tuple[int, ...]) -> NDArray[np.bool_]:
@@ -118,20 +131,23 @@ def _mask(path: str, mask: NDArray[Any] | None, shape: tuple[int, ...]) -> NDArr
 
 def _series(path: str | None) -> NDArray[np.float32]:
     """Return a series (length, features), each feature with mean 0 and standard deviation 1."""
-    if path is None:
-        series = _shipped()
-    else:
-        arrays = array_files.read(path)
-        found = arrays.get("series", np.stack(list(arrays.values()), axis=1) if path.endswith(".parquet") else None)
-        if found is None:
-            raise UserError(f"task.path is {path}: it holds {', '.join(arrays) or 'nothing'}; it must hold series.")
-        series = _numbers(path, "series", found)
+    series = _shipped() if path is None else _series_of(path, array_files.changed(path))
     if series.ndim != 2 or not len(series):
         raise UserError(f"task.path is {path}: series is {series.shape}: it must be (length, features).")
     spread = series.std(axis=0)
     if not spread.all():
         raise UserError(f"task.path is {path}: feature {spread.argmin()} is the same at all times: it must vary.")
     return np.asarray((series - series.mean(axis=0)) / spread)
+
+
+@lru_cache(maxsize=1)
+def _series_of(path: str, changed: int) -> NDArray[np.float32]:
+    del changed  # only a part of the cache's key
+    arrays = array_files.read(path)
+    found = arrays.get("series", np.stack(list(arrays.values()), axis=1) if path.endswith(".parquet") else None)
+    if found is None:
+        raise UserError(f"task.path is {path}: it holds {listed(arrays)}; it must hold series.")
+    return numbers(path, "series", found, "row")
 
 
 @lru_cache(maxsize=1)
