@@ -111,7 +111,8 @@ def test_a_changed_file_is_another_task(tmp_path):
 
 WRONG = {
     "it holds x, mask; it must hold x and y": {"y": None},
-    "x is (100, 6): it must be (samples, time steps, features)": {"x": arrays()["x"][:, :, 0]},
+    "x is (600,): it must be (samples, time steps, features), or (samples, time steps) of": {"x": np.arange(600)},
+    "data.input_dim is 2: it must be 1, as x in": {"x": arrays()["x"][:, :, 0]},
     "data.time_steps is 6: it must be 5, as x in": {"x": arrays(steps=5)["x"], "mask": None},
     "data.input_dim is 2: it must be 3, as x in": {"x": arrays(features=3)["x"]},
     "x is of type <U3: it must be of numbers": {"x": np.full((100, 6, 2), "one")},
@@ -126,6 +127,11 @@ WRONG = {
         "mask": arrays()["mask"] & (np.arange(100) != 7)[:, None]
     },
     "mask marks every step": {"mask": np.ones((100, 6), bool)},
+    "nothing reads Mask, notes, only x, y: name it in task.x, task.y or task.mask, or list it in task.ignore.": {
+        "mask": None,
+        "Mask": arrays()["mask"],
+        "notes": np.arange(3),
+    },
     "x is an array of Python objects (dtype=object), which could run code: save texts as x.astype(str), and": {
         "x": np.full((100, 6, 2), None)
     },
@@ -226,6 +232,7 @@ COLUMNS = {  # the same of a column of Parquet
 def test_labels_in_parquet_become_0_and_1(tmp_path, capsys, form):
     change, said = COLUMNS[form]
     frame = pd.DataFrame({name: array.tolist() for name, array in arrays().items()})
+    frame.index = frame.index + 7  # pandas keeps it as a column
     frame.assign(y=change(frame["y"])).to_parquet(tmp_path / "mine.parquet")
     same(drawn(tmp_path / "mine.parquet"), drawn(saved(tmp_path)))
     assert capsys.readouterr().out == (said and f"task.path is {tmp_path}/mine.parquet: {said}.\n")
@@ -264,11 +271,154 @@ def test_a_file_is_read_once(tmp_path, monkeypatch):
     assert len(reads) == 2
 
 
+def test_arrays_with_other_names_or_without(tmp_path, capsys):
+    given, usual, path = arrays(), drawn(saved(tmp_path)), tmp_path / "other.npz"
+    np.savez(path, given["x"], given["y"], given["mask"])
+    same(drawn(dated(path)), usual)
+    assert capsys.readouterr().out == f"task.path is {path}: arr_0 is x and arr_1 is y and arr_2 is mask.\n"
+    np.savez(path, given["x"], y=given["y"])
+    same(drawn(dated(path))[:2], usual[:2])
+    np.savez(path, X=given["x"], label=given["y"], key=given["mask"], notes=np.array([{}]))
+    same(drawn(dated(path), x="X", y="label", mask="key", ignore=["notes"]), usual)
+    capsys.readouterr()
+    for options, sentence in {
+        "x=X y=Label": f"task.y is Label: {path} holds X, label, key.",
+        "x=X y=X": "task.x is X: only one of task.x and task.y may be.",
+        "y=label": "it holds X, label, key; it must hold x and y: name them in task.x and task.y if they have other",
+        "x=X y=label": "nothing reads key, only X, label: name it in",
+        "x=X y=label sample=key step=key": "task.sample is key: it must be null, as",
+    }.items():
+        with one_sentence(sentence):
+            drawn(path, ignore=["notes"], **dict(word.split("=") for word in options.split()))
+    with one_sentence("task.ignore is notes: it must be a list of values, each a name, or null."):
+        drawn(path, ignore="notes")
+
+
+def test_x_without_an_axis_for_features_has_one(tmp_path):
+    data = dataclasses.replace(DATA, input_dim=1)
+    usual = drawn(saved(tmp_path, x=arrays()["x"][:, :, :1]), data)
+    same(drawn(saved(tmp_path, x=arrays()["x"][:, :, 0]), data), usual)
+
+
+def write_table(path, frame):
+    frame.to_csv(path, index=False) if path.suffix == ".csv" else frame.to_parquet(path)
+    return dated(path)
+
+
+@pytest.mark.parametrize("name", ["mine.csv", "mine.parquet"])
+def test_a_table_with_a_row_per_sample(tmp_path, capsys, name):
+    data, x = dataclasses.replace(DATA, input_dim=1), arrays()["x"][:, :, 0]
+    usual = drawn(saved(tmp_path, x=x, mask=None), data)
+    frame = pd.DataFrame(x, columns=[f"t{step}" for step in range(6)])
+    frame.insert(2, "class", np.array(["no", "yes"])[arrays()["y"]])
+    path = write_table(tmp_path / name, frame)
+    same(drawn(path, data, y="class"), usual)
+    form = "a row is a sample and 6 columns, t0, t1, t2, t3, t4 and 1 more, are the steps of one feature"
+    assert capsys.readouterr().out == f"task.path is {path}: {form}; y is no for 0 and yes for 1.\n"
+    write_table(path, frame.assign(id=range(100)))
+    same(drawn(path, data, y="class", ignore=["id"]), usual)
+    with one_sentence("data.time_steps is 6: it must be 7, as x in"):
+        drawn(path, data, y="class")
+
+
+def rows(**changes):
+    """Return the samples in a table with a row per step, in no order, but with samples in their order."""
+    x, y, mask = arrays().values()
+    frame = pd.DataFrame(x.reshape(600, 2), columns=["a", "b"])
+    frame = frame.assign(id=np.repeat(np.arange(100), 6), t=np.tile(np.arange(6), 100), label=np.repeat(y, 6))
+    frame = frame.assign(mask=mask.ravel(), **changes)
+    return frame.sample(frac=1, random_state=0).sort_values("id", kind="stable")
+
+
+@pytest.mark.parametrize("name", ["mine.csv", "mine.parquet"])
+def test_a_table_with_a_row_per_step(tmp_path, capsys, name):
+    usual, path = drawn(saved(tmp_path)), write_table(tmp_path / name, rows())
+    same(drawn(path, y="label", sample="id", step="t"), usual)
+    form = "each id is a sample, each t a step, and its features are a, b"
+    assert capsys.readouterr().out == f"task.path is {path}: {form}.\n"
+    write_table(path, rows(when="noon", id=np.repeat([f"person {n:02}" for n in range(100)], 6)))
+    same(drawn(path, y="label", sample="id", step="t", ignore=["when"]), usual)
+    for options, sentence in {
+        "sample=id step=t": "it holds a, b, id, t, label and 2 more; it must hold y: name the column with the",
+        "y=label sample=id": "task.step is null: name a column, as task.sample does, or set both to null.",
+        "y=label sample=id step=time": f"task.step is time: {path} holds a, b, id, t, label and 2 more.",
+        "y=label sample=id step=id": "task.sample is id: only one of task.sample and task.step may be.",
+        "y=label sample=id step=t": "column when is of type object: it must be of numbers, or have another role, or be",
+        "y=label sample=id step=t x=a": "task.x is a: it must be null",
+        "y=label": "mask cannot be the mask of a row per sample",
+    }.items():
+        with one_sentence(sentence):
+            drawn(path, **dict(word.split("=") for word in options.split()))
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (
+            lambda table: table.drop(table.index[table["t"].eq(5) & table["id"].isin([3, 8])]),
+            "2 of 100 samples have not each of the 6 values of t once (the first is id 3, with 5 rows)",
+        ),
+        (
+            lambda table: table.assign(t=table["t"].where(table["id"].ne(7) | table["t"].ne(2), 1)),
+            "1 of 100 samples have not each of the 6 values of t once (the first is id 7, with 6 rows)",
+        ),
+        (
+            lambda table: table.assign(label=table["label"].where(table["id"].ne(9) | table["t"].ne(2), 5)),
+            "label differs between the rows of 1 samples (the first is 9); a sample has one label",
+        ),
+        (
+            lambda table: table.assign(id=table["id"].where(table["id"].ne(0))),
+            "id is missing in 6 rows (the first is row 0): each row must have one",
+        ),
+        (
+            lambda table: table.assign(a=table["a"].where(table["id"].ne(0))),
+            "column a holds NaN or infinite values in 6 of 600 rows (the first is row 0)",
+        ),
+        (
+            lambda table: table.assign(label=table["label"].where(table["id"].ne(4))),
+            "y is missing (NaN or None) in 1 samples (the first is sample 4)",
+        ),
+        (lambda table: table.drop(columns=["a", "b"]), "no column is left for x"),
+    ],
+)
+def test_rows_that_are_no_samples_get_one_sentence(tmp_path, change, sentence):
+    path = write_table(tmp_path / "mine.csv", change(rows()))
+    with one_sentence(sentence):
+        lookup.check_task(task(path, y="label", sample="id", step="t"), DATA)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "sentence"),
+    [
+        (
+            "mine.csv",
+            b",a,b,y\n0,1,2,0\n1,3,4,1\n",
+            'a column has no name: give it one, or list "Unnamed: 0" in task.ign',
+        ),
+        ("mine.csv", b"a,b,y\n1,2,0,9\n3,4,1,9\n", "it cannot be read (Length of header"),
+        ("mine.csv", b"a;b;y\n1;2;0\n", "it holds a;b;y; it must hold y"),
+        ("mine.csv", b"", "it cannot be read (No columns to parse from file)"),
+        (
+            "mine.ts",
+            b"@data\n1,2:0",
+            "files that end in .ts are not read; save it as .npz: x, y = aeon.datasets.load_from_ts",
+        ),
+        ("mine.npy", b"", "an .npy file holds one array: save x and y together, with np.savez"),
+    ],
+)
+def test_files_of_other_kinds_get_one_sentence(tmp_path, name, content, sentence):
+    (tmp_path / name).write_bytes(content)
+    if name.endswith(".npy"):
+        np.save(tmp_path / name, arrays()["x"])
+    with one_sentence(sentence):
+        lookup.check_task(task(tmp_path / name), DATA)
+
+
 @pytest.mark.parametrize(
     ("name", "content", "sentence"),
     [
         ("none.npz", None, "none.npz: No such file or directory."),
-        ("mine.csv", b"1,2", "it must be a file that ends in .npz or .parquet."),
+        ("mine.mat", b"1,2", "it must be a file that ends in .npz, .npy, .csv or .parquet."),
         ("cut.npz", b"PK\x03\x04", "it cannot be read"),
         ("cut.parquet", b"PAR1", "it cannot be read"),
     ],
@@ -309,7 +459,11 @@ def test_the_key_is_planted_in_windows_of_a_series(tmp_path):
     np.savez(tmp_path / "mine.npz", series=series)
     as_parquet(tmp_path / "mine.parquet", {"a": series[:, 0], "b": series[:, 1]})
     scaled = (series - series.mean(axis=0)) / series.std(axis=0)
-    for path in (tmp_path / "mine.npz", tmp_path / "mine.parquet"):
+    np.save(tmp_path / "mine.npy", series)
+    pd.DataFrame(series, columns=["a", "b"]).to_csv(tmp_path / "mine.csv", index=False)
+    np.savez(tmp_path / "unnamed.npz", series)
+    for name in ("mine.npz", "mine.parquet", "mine.npy", "mine.csv", "unnamed.npz"):
+        path = tmp_path / name
         draw = lookup.draw_of(task(path, "planted_in_series"))
         x, y, mask = draw(default_rng(1), default_rng(2), 400, DATA)
         starts = np.abs(scaled[:, 0] - x[:, :1, 0]).argmin(axis=1)
@@ -321,6 +475,21 @@ def test_the_key_is_planted_in_windows_of_a_series(tmp_path):
         assert abs(y.mean() - 0.5) < 0.1
     one = dataclasses.replace(DATA, input_dim=1)
     np.testing.assert_array_equal(draw(default_rng(1), default_rng(2), 400, one)[0], x[:, :, :1])
+
+
+def test_a_series_with_columns_or_arrays_that_are_no_features(tmp_path):
+    table, series = tmp_path / "mine.csv", np.random.default_rng(0).standard_normal((50, 2))
+    write_table(table, pd.DataFrame(series, columns=["a", "b"]).assign(date="2026-01-01"))
+    np.savez(tmp_path / "mine.npz", series=series, date=np.arange(50))
+    np.savez(tmp_path / "two.npz", a=series, date=np.arange(50))
+    for name, sentence in {
+        "mine.csv": "column date is of type object: it must be of numbers, or have another role, or be listed",
+        "mine.npz": "nothing reads date, only series: take it out, or list it in task.ignore.",
+        "two.npz": "it holds a, date; it must hold series, or one array only.",
+    }.items():
+        with one_sentence(sentence):
+            lookup.check_task(task(tmp_path / name, "planted_in_series"), DATA)
+        lookup.check_task(task(tmp_path / name, "planted_in_series", ignore=["date"]), DATA)
 
 
 def test_the_series_that_a_package_ships():

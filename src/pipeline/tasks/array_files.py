@@ -1,5 +1,6 @@
-"""Arrays in the user's files, `.npz` or Parquet; nothing in them can run code."""
+"""Arrays and columns in the user's files, `.npz`, `.npy`, `.csv` or Parquet; nothing in them can run code."""
 
+import warnings
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 Arrays = dict[str, NDArray[Any]]
+TABLES = (".csv", ".parquet")  # files with columns
 SHOWN = 5  # names or labels in a sentence
+UNNAMED = "__index_level_"  # how the name of an index without one begins, where pandas writes Parquet
 
 
 def changed(path: str) -> int:
@@ -20,19 +23,27 @@ def changed(path: str) -> int:
 
     A `UserError` if its name does not end as it must, or there is no such file.
     """
-    if not path.endswith((".npz", ".parquet")):
-        raise UserError(f"task.path is {path}: it must be a file that ends in .npz or .parquet.")
+    if path.endswith(".ts"):
+        advice = 'x, y = aeon.datasets.load_from_ts_file(PATH), and np.savez("own.npz", x=x.transpose(0, 2, 1), y=y)'
+        raise UserError(f"task.path is {path}: files that end in .ts are not read; save it as .npz: {advice}.")
+    if not path.endswith((".npz", ".npy", *TABLES)):
+        raise UserError(f"task.path is {path}: it must be a file that ends in .npz, .npy, .csv or .parquet.")
     try:
         return (ROOT / path).stat().st_mtime_ns
     except OSError as error:
         raise UserError(f"task.path is {path}: {error.strerror}.") from error
 
 
-def read(path: str) -> Arrays:
-    """Return name -> array of a file; in Parquet, each column is an array. A `UserError` if it cannot be read."""
+def read(path: str, ignore: tuple[str, ...] = ()) -> Arrays:
+    """Return name -> array of a file, without those to ignore; in a table, each column is an array.
+
+    The array of an .npy file is called arr_0, as NumPy calls the first one without a name in an .npz file. A
+    `UserError` if the file cannot be read.
+    """
     changed(path)
+    readers = {"npz": _npz, "npy": _npy, "csv": _csv, "parquet": _parquet}
     try:
-        return (_npz if path.endswith(".npz") else _parquet)(path)
+        return readers[path.rpartition(".")[2]](path, ignore)
     except UserError:
         raise
     except OSError as error:
@@ -42,9 +53,9 @@ def read(path: str) -> Arrays:
         raise UserError(f"task.path is {path}: it cannot be read ({why}).") from error
 
 
-def _npz(path: str) -> Arrays:
+def _npz(path: str, ignore: tuple[str, ...]) -> Arrays:
     with (ROOT / path).open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-        return {name: _not_pickled(path, name, arrays) for name in arrays}
+        return {name: _not_pickled(path, name, arrays) for name in arrays if name not in ignore}
 
 
 def _not_pickled(path: str, name: str, arrays: Any) -> NDArray[Any]:
@@ -59,11 +70,26 @@ def _not_pickled(path: str, name: str, arrays: Any) -> NDArray[Any]:
         ) from error
 
 
-def _parquet(path: str) -> Arrays:
+def _npy(path: str, ignore: tuple[str, ...]) -> Arrays:
+    del ignore
+    return {"arr_0": np.load(ROOT / path, allow_pickle=False)}
+
+
+def _csv(path: str, ignore: tuple[str, ...]) -> Arrays:
+    import pandas as pd
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", pd.errors.ParserWarning)  # rows with more values than the header has names
+        frame = pd.read_csv(ROOT / path, index_col=False, low_memory=False)
+    return {str(name): frame[name].to_numpy() for name in frame.columns if name not in ignore}
+
+
+def _parquet(path: str, ignore: tuple[str, ...]) -> Arrays:
     from pyarrow import parquet
 
     table = parquet.read_table(ROOT / path)
-    return {name: _nested(path, name, table.column(name)) for name in table.column_names}
+    names = [name for name in table.column_names if name not in ignore and not name.startswith(UNNAMED)]
+    return {name: _nested(path, name, table.column(name)) for name in names}
 
 
 def _nested(path: str, name: str, chunks: "pa.ChunkedArray") -> NDArray[Any]:
