@@ -121,8 +121,10 @@ WRONG = {
     },
     "y is (99,): it must be (100,), a label for each sample of x": {"y": arrays()["y"][:99]},
     "y is 1 in all samples: there is nothing to learn": {"y": np.ones(100)},
-    "mask is bool (100, 5): it must be (100, 6), of true and false": {"mask": arrays()["mask"][:, 1:]},
-    "mask is float64 (100, 6): it must be": {"mask": arrays()["mask"].astype(float)},
+    "mask is bool (100, 5): it must be (100, 6), or (100, 6, 2), of true and": {"mask": arrays()["mask"][:, 1:]},
+    "mask is <U5 (100, 6): it must be": {"mask": arrays()["mask"].astype(str)},
+    "mask holds 0.7: it must be 0 or 1; save mask > 0.5, for example": {"mask": arrays()["mask"] * 0.7},
+    "mask holds nan: it must be 0 or 1": {"mask": np.where(arrays()["mask"], 1, np.nan)},
     "mask marks nothing in 1 samples (sample 7): it must mark a step of each, or be left out": {
         "mask": arrays()["mask"] & (np.arange(100) != 7)[:, None]
     },
@@ -269,6 +271,18 @@ def test_a_file_is_read_once(tmp_path, monkeypatch):
     os.utime(path, (0, 0))
     drawn(path)
     assert len(reads) == 2
+
+
+def test_masks_of_other_forms(tmp_path, capsys):
+    usual, marked = drawn(saved(tmp_path)), arrays()["mask"]
+    for mask in (marked.astype(float), marked.astype(int)):
+        same(drawn(saved(tmp_path, mask=mask)), usual)
+    assert capsys.readouterr().out == ""
+    for kind in (bool, float):
+        one_feature = np.stack([marked, marked & False], axis=2).astype(kind)
+        same(drawn(saved(tmp_path, mask=one_feature, y=arrays()["y"] + 1)), usual)
+        said = "y is 1 for 0 and 2 for 1; a step is a key step where mask marks any of its features"
+        assert capsys.readouterr().out == f"task.path is {tmp_path}/mine.npz: {said}.\n"
 
 
 def test_arrays_with_other_names_or_without(tmp_path, capsys):

@@ -44,8 +44,8 @@ def samples_of_file(
         samples: number of samples.
         data: the shape of the samples, and the seed.
         path: of an .npz or Parquet file with the arrays (in Parquet, columns of lists) `x`, (samples, steps, features)
-            or (samples, steps), `y`, a label per sample, and optionally `mask`, (samples, steps), true at the key
-            steps; or of a CSV or Parquet file with plain columns: see `user_tables`.
+            or (samples, steps), `y`, a label per sample, and optionally `mask`, true at the key steps, (samples,
+            steps) or (samples, steps, features); or of a CSV or Parquet file with plain columns: see `user_tables`.
         x: the name of x in the file, if it is another one.
         y: the name of y, or of the column with the labels, if it is another one.
         mask: the name of the mask, if it is another one.
@@ -125,14 +125,15 @@ def _all_samples(path: str, changed: int, kind: str, names: Names) -> tuple[Samp
     """
     del changed  # only a part of the cache's key
     found = _found(path, array_files.read(path, names.ignore), names)
-    x, mapped, mask = found.x, "", np.zeros(found.x.shape[:2], bool)
+    x, mapped, reduced, mask = found.x, "", "", np.zeros(found.x.shape[:2], bool)
     if kind == REGRESSION:
         y = user_labels.targets(path, found.y, len(x))
     else:
         y, mapped = user_labels.classes(path, found.y, len(x))
     if found.mask is not None:
-        mask = _mask(path, found.mask, x.shape[:2])
-    return (x, y, mask), found.form, "; ".join(filter(None, (found.form, mapped)))
+        mask = _mask(path, found.mask, x.shape)
+        reduced = "a step is a key step where mask marks any of its features" if found.mask.ndim == 3 else ""
+    return (x, y, mask), found.form, "; ".join(filter(None, (found.form, mapped, reduced)))
 
 
 def _found(path: str, arrays: Arrays, names: Names) -> Found:
@@ -179,18 +180,24 @@ def _arrays(path: str, arrays: Arrays, names: Names) -> Found:
 
 
 def _mask(path: str, mask: NDArray[Any], shape: tuple[int, ...]) -> NDArray[np.bool_]:
-    """Return a valid mask, (samples, steps), unchanged."""
-    if mask.shape != shape or mask.dtype.kind not in "biu" or not np.isin(mask, (0, 1)).all():
-        wanted = f"{shape}, of true and false"
-        raise UserError(f"task.path is {path}: mask is {mask.dtype} {mask.shape}: it must be {wanted}.")
-    unmarked = np.flatnonzero(~mask.any(axis=1))
+    """Return a valid mask as one of steps, (samples, steps); `shape` is that of x."""
+    if mask.shape not in (shape, shape[:2]) or mask.dtype.kind not in "biuf":
+        wanted = f"it must be {shape[:2]}, or {shape}, of true and false"
+        raise UserError(f"task.path is {path}: mask is {mask.dtype} {mask.shape}: {wanted}.")
+    soft = mask[~np.isin(mask, (0, 1))]
+    if len(soft):
+        raise UserError(
+            f"task.path is {path}: mask holds {soft[0]:g}: it must be 0 or 1; save mask > 0.5, for example."
+        )
+    marked = np.asarray(mask.astype(bool).reshape(*shape[:2], -1).any(axis=2), bool)
+    unmarked = np.flatnonzero(~marked.any(axis=1))
     if len(unmarked):
         found, advice = f"{len(unmarked)} samples (sample {unmarked[0]})", "it must mark a step of each, or be left out"
         raise UserError(f"task.path is {path}: mask marks nothing in {found}: {advice}.")
-    if mask.all():
+    if marked.all():
         advice = "it must distinguish key steps from others, or be left out"
         raise UserError(f"task.path is {path}: mask marks every step: {advice}.")
-    return mask.astype(bool)
+    return marked
 
 
 def _series(path: str | None, ignore: tuple[str, ...] = ()) -> NDArray[np.float32]:

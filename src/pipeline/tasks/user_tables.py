@@ -25,7 +25,7 @@ class Names(NamedTuple):
 class Found(NamedTuple):
     """What a file holds, before labels and mask are checked, and how it was read.
 
-    x (samples, steps, features), float32; y one entry per sample; mask (samples, steps) or
+    x (samples, steps, features), float32; y one entry per sample; mask (samples, steps), (samples, steps, features) or
     None; form: a part of a sentence, empty if arrays have their usual names.
     """
 
