@@ -350,6 +350,9 @@ def test_a_table_with_a_row_per_step(tmp_path, capsys, name):
     same(drawn(path, y="label", sample="id", step="t"), usual)
     form = "each id is a sample, each t a step, and its features are a, b"
     assert capsys.readouterr().out == f"task.path is {path}: {form}.\n"
+    for times in (pd.date_range("2026-01-29", periods=6), [9.5, 10, 11, 100, 101, 1000]):
+        write_table(path, rows(t=np.tile(times, 100)))
+        same(drawn(path, y="label", sample="id", step="t"), usual)
     write_table(path, rows(when="noon", id=np.repeat([f"person {n:02}" for n in range(100)], 6)))
     same(drawn(path, y="label", sample="id", step="t", ignore=["when"]), usual)
     for options, sentence in {
@@ -392,7 +395,11 @@ def test_a_table_with_a_row_per_step(tmp_path, capsys, name):
             lambda table: table.assign(label=table["label"].where(table["id"].ne(4))),
             "y is missing (NaN or None) in 1 samples (the first is sample 4)",
         ),
-        (lambda table: table.drop(columns=["a", "b"]), "no column is left for x"),
+        (lambda table: table.drop(columns=["a", "b"]), "no column of numbers is left"),
+        (
+            lambda table: table.assign(t="t" + table["t"].astype(str)),
+            "task.step is t: this column holds texts: it must be of numbers, or of dates and times such as 2026-01-31",
+        ),
     ],
 )
 def test_rows_that_are_no_samples_get_one_sentence(tmp_path, change, sentence):
@@ -411,6 +418,8 @@ def test_rows_that_are_no_samples_get_one_sentence(tmp_path, change, sentence):
         ),
         ("mine.csv", b"a,b,y\n1,2,0,9\n3,4,1,9\n", "it cannot be read (Length of header"),
         ("mine.csv", b"a;b;y\n1;2;0\n", "it holds a;b;y; it must hold y"),
+        ("mine.csv", b"a,y,a,y\n1,2,0,1\n", "more than one column is called a, y: each must have its own name"),
+        ("mine.csv", b"a,y\n", "it has no rows"),
         ("mine.csv", b"", "it cannot be read (No columns to parse from file)"),
         (
             "mine.ts",

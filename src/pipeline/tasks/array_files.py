@@ -81,6 +81,8 @@ def _csv(path: str, ignore: tuple[str, ...]) -> Arrays:
     with warnings.catch_warnings():
         warnings.simplefilter("error", pd.errors.ParserWarning)  # rows with more values than the header has names
         frame = pd.read_csv(ROOT / path, index_col=False, low_memory=False)
+        header = pd.read_csv(ROOT / path, index_col=False, header=None, nrows=1, dtype=str).iloc[0].dropna()
+    _check_table(path, len(frame), list(header))
     return {str(name): frame[name].to_numpy() for name in frame.columns if name not in ignore}
 
 
@@ -88,8 +90,19 @@ def _parquet(path: str, ignore: tuple[str, ...]) -> Arrays:
     from pyarrow import parquet
 
     table = parquet.read_table(ROOT / path)
+    _check_table(path, table.num_rows, table.column_names)
     names = [name for name in table.column_names if name not in ignore and not name.startswith(UNNAMED)]
     return {name: _nested(path, name, table.column(name)) for name in names}
+
+
+def _check_table(path: str, rows: int, names: list[str]) -> None:
+    twice = [name for name in dict.fromkeys(names) if names.count(name) > 1]
+    if twice:
+        raise UserError(
+            f"task.path is {path}: more than one column is called {listed(twice)}: each must have its own name."
+        )
+    if not rows:
+        raise UserError(f"task.path is {path}: it has no rows.")
 
 
 def _nested(path: str, name: str, chunks: "pa.ChunkedArray") -> NDArray[Any]:

@@ -107,7 +107,7 @@ def _label(path: str, columns: Arrays, names: Names) -> str:
 def check_features(path: str, columns: Arrays) -> None:
     """Raise a `UserError` for columns that are no features of numbers."""
     if not columns:
-        raise UserError(f"task.path is {path}: no column is left for x.")
+        raise UserError(f"task.path is {path}: no column of numbers is left.")
     for name, column in columns.items():
         if name.startswith("Unnamed: "):  # how pandas calls a column whose name is empty
             advice = f'list "{name}" in task.ignore if it is only an index'
@@ -122,7 +122,7 @@ def _order(path: str, columns: Arrays, sample: str, step: str) -> tuple[NDArray[
     import pandas as pd
 
     samples, ids = pd.factorize(columns[sample])
-    steps, times = pd.factorize(columns[step], sort=True)
+    steps, times = pd.factorize(_times(path, step, columns[step]), sort=True)
     for name, codes in ((sample, samples), (step, steps)):
         if (codes < 0).any():
             found = f"missing in {(codes < 0).sum()} rows (the first is row {codes.argmin()})"
@@ -138,6 +138,19 @@ def _order(path: str, columns: Arrays, sample: str, step: str) -> tuple[NDArray[
         first = f"the first is {sample} {ids[bad[0]]}, with {lengths[bad[0]]} rows"
         raise UserError(f"task.path is {path}: {found} ({first}); all sequences must have the same steps.")
     return order, (len(ids), len(times))
+
+
+def _times(path: str, name: str, steps: Array) -> Array:
+    """Return steps as numbers or times, which have an order; as texts, 10 would come before 2."""
+    import pandas as pd
+
+    if steps.dtype.kind != "O":
+        return steps
+    try:
+        return pd.to_datetime(pd.Series(steps), format="ISO8601").to_numpy()
+    except (ValueError, TypeError) as error:
+        advice = "it must be of numbers, or of dates and times such as 2026-01-31 12:00"
+        raise UserError(f"task.step is {name}: this column holds texts: {advice}.") from error
 
 
 def _constant(path: str, name: str, rows: Array, ids: Array) -> Array:
