@@ -60,7 +60,7 @@ def planned(study: Study) -> list[Control]:
 
 def _differs(study: Study, data: Data) -> bool:
     """Return whether other data give the study's task other samples."""
-    draw = lookup.draw_of(study.task)
+    draw = lookup.draw_of(study.task, tell=False)
     here, there = (draw(default_rng(0), default_rng(0), lookup.TRIED, drawn)[0] for drawn in (study.data, data))
     return not np.array_equal(here, there)
 
@@ -87,7 +87,7 @@ def samples_of(study: Study, control: Control, unchanged: tuple[Split, Split], f
     if control.data == study.data and not control.unrelated:
         return unchanged
     counts = {"train": control.data.train_samples, "validation": control.data.validation_samples}
-    generator, drawn, first = lookup.draw_of(study.task), [], 0
+    generator, drawn, first = lookup.draw_of(study.task, tell=False), [], 0
     draw = lookup.unrelated(generator) if control.unrelated else generator
     for (name, samples), stream in zip(counts.items(), SeedSequence(control.data.seed).spawn(2), strict=True):
         drawn.append(splits.write(folder / name, range(first, first + samples), control.data, stream, draw))

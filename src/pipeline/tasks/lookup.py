@@ -14,20 +14,23 @@ from pipeline.settings.validation import check_argument, refused
 
 TRIED = 32  # samples; so many labels of a regression are not all 0 or 1 by chance
 FIRST = "first"  # the argument of a generator that has a limited number of samples
+KIND, TELL = "kind", "tell"  # those of one that needs to know the task's kind, and whether to print how it read a file
+GIVEN = (FIRST, KIND, TELL)  # arguments that are no options of a task
 LIMITED = {FIRST, "path"}  # the arguments of generators whose samples, or the series that holds them, come from a file
 
 
-def draw_of(task: Task) -> Draw:
+def draw_of(task: Task, tell: bool = True) -> Draw:
     """Return the generator that a task names, bound to its options.
 
-    A `UserError` if there is no such generator, or it does not accept these options or their values.
+    `tell` is whether it may print how it read the user's file: only where the samples of the study are drawn. A
+    `UserError` if there is no such generator, or it does not accept these options or their values.
     """
     name, options = task["name"], task_options(task)
     function = locate(task[TARGET], f"task.{TARGET}")
     if not callable(function):
         raise UserError(refused(f"task.{TARGET}", task[TARGET], "a function"))
     signature = inspect.signature(function).parameters
-    accepted = [name for name in list(signature)[4:] if name != FIRST]
+    accepted = [name for name in list(signature)[4:] if name not in GIVEN]
     for key in options:
         if key not in accepted:
             raise UserError(f"task.{key} is not a parameter: {name} has {', '.join(accepted) or 'none'}.")
@@ -39,8 +42,9 @@ def draw_of(task: Task) -> Draw:
             check_argument(f"task.{key}", options[key], declared)
 
     def draw(background: Generator, labels: Generator, samples: int, data: Data, first: int = 0) -> Samples:
-        position = {FIRST: first} if FIRST in signature else {}
-        return function(background, labels, samples, data, **options, **position)  # type: ignore[no-any-return]
+        given = {FIRST: first, KIND: task["kind"], TELL: tell}
+        known = {key: value for key, value in given.items() if key in signature}
+        return function(background, labels, samples, data, **options, **known)  # type: ignore[no-any-return]
 
     return draw
 
@@ -51,7 +55,7 @@ def check_task(task: Task, data: Data, needed: int = 8) -> None:
     It is tried on some samples; a generator that takes `first`, because its samples are limited, on all that are
     needed.
     """
-    name, draw = task["name"], draw_of(task)
+    name, draw = task["name"], draw_of(task, tell=False)
     accepted = inspect.signature(locate(task[TARGET], TARGET)).parameters
     if data.per_seed and not LIMITED.isdisjoint(accepted):
         raise UserError(refused("data.per_seed", True, f"false, since the samples of {name} are limited"))

@@ -1,0 +1,165 @@
+"""Samples in tables of plain columns: a row for each sample, or a row for each step of a sample."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.settings.project import UserError
+from pipeline.tasks.array_files import Arrays, listed, numbers
+
+Array = NDArray[Any]
+
+
+class Names(NamedTuple):
+    """Options of the task `file`: names of arrays or columns, None where there is none or it has its usual name."""
+
+    x: str | None
+    y: str | None
+    mask: str | None
+    sample: str | None
+    step: str | None
+    ignore: tuple[str, ...]
+
+
+class Found(NamedTuple):
+    """What a file holds, before labels and mask are checked, and how it was read.
+
+    x (samples, steps, features), float32; y one entry per sample; mask (samples, steps), (samples, steps, features) or
+    None; form: a part of a sentence, empty if arrays have their usual names.
+    """
+
+    x: NDArray[np.float32]
+    y: Array
+    mask: Array | None
+    form: str
+
+
+def chosen(path: str, arrays: Arrays, options: dict[str, str | None]) -> None:
+    """Raise a `UserError` if options name an array or column that is not there, or the same one twice."""
+    named = {option: name for option, name in options.items() if name is not None}
+    for option, name in named.items():
+        if name not in arrays:
+            raise UserError(f"task.{option} is {name}: {path} holds {listed(arrays)}.")
+        if list(named.values()).count(name) > 1:
+            both = [f"task.{other}" for other, same in named.items() if same == name]
+            raise UserError(f"task.{option} is {name}: only one of {' and '.join(both)} may be.")
+
+
+def wide(path: str, columns: Arrays, names: Names) -> Found:
+    """Return the samples of a table with a row per sample: each column but the label is a step of one feature.
+
+    Raises:
+        UserError: if there is no label, a column is not of numbers or has no name, or a mask is named.
+    """
+    label = _label(path, columns, names)
+    for option, name in (("mask", names.mask or ("mask" if "mask" in columns else None)), ("x", names.x)):
+        if name is not None:
+            advice = "set task.sample and task.step for a row per step, or list it in task.ignore"
+            other = "every column but the label is a step of x"
+            raise UserError(
+                f"task.path is {path}: {name} cannot be the {option} of a row per sample ({other}): {advice}."
+            )
+    steps = {name: column for name, column in columns.items() if name != label}
+    check_features(path, steps)
+    x = np.stack([numbers(path, f"column {name}", column) for name, column in steps.items()], axis=1)
+    form = f"a row is a sample and {len(steps)} columns, {listed(steps)}, are the steps of one feature"
+    return Found(x[:, :, None], columns[label], None, form)
+
+
+def long(path: str, columns: Arrays, names: Names) -> Found:
+    """Return the samples of a table with a row per sample and step, in any order: all other columns are features.
+
+    The columns that the options `sample` and `step` name say which one a row is. Samples are in the order in which the
+    table has them first, steps in ascending order. The label is the same in all rows of a sample; the mask, if there
+    is one, tells of each row whether it is a key step.
+
+    Raises:
+        UserError: if an option names no column, a sample has not each step once, or has several labels, or a column is
+            not of numbers.
+    """
+    label, mask = _label(path, columns, names), names.mask or ("mask" if "mask" in columns else None)
+    roles = {"y": label, "mask": mask, "sample": names.sample, "step": names.step}
+    chosen(path, columns, roles)
+    if names.x is not None:
+        raise UserError(
+            f"task.x is {names.x}: it must be null, as all columns of a row per step but these are features."
+        )
+    features = {name: column for name, column in columns.items() if name not in roles.values()}
+    check_features(path, features)
+    order, shape = _order(path, columns, str(names.sample), str(names.step))
+    x = np.stack([numbers(path, f"column {name}", column, "row") for name, column in features.items()], axis=1)
+    x = x[order].reshape(*shape, len(features))
+    y = _constant(path, label, columns[label][order].reshape(shape), columns[str(names.sample)][order[:: shape[1]]])
+    marked = None if mask is None else columns[mask][order].reshape(shape)
+    form = f"each {names.sample} is a sample, each {names.step} a step, and its features are {listed(features)}"
+    return Found(x, y, marked, form)
+
+
+def _label(path: str, columns: Arrays, names: Names) -> str:
+    chosen(path, columns, {"y": names.y})
+    if names.y is None and "y" not in columns:
+        advice = "name the column with the labels in task.y"
+        raise UserError(f"task.path is {path}: it holds {listed(columns)}; it must hold y: {advice}.")
+    return names.y or "y"
+
+
+def check_features(path: str, columns: Arrays) -> None:
+    """Raise a `UserError` for columns that are no features of numbers."""
+    if not columns:
+        raise UserError(f"task.path is {path}: no column of numbers is left.")
+    for name, column in columns.items():
+        if name.startswith("Unnamed: "):  # how pandas calls a column whose name is empty
+            advice = f'list "{name}" in task.ignore if it is only an index'
+            raise UserError(f"task.path is {path}: a column has no name: give it one, or {advice}.")
+        if column.dtype.kind not in "fiub":
+            advice = "it must be of numbers, or have another role, or be listed in task.ignore"
+            raise UserError(f"task.path is {path}: column {name} is of type {column.dtype}: {advice}.")
+
+
+def _order(path: str, columns: Arrays, sample: str, step: str) -> tuple[NDArray[np.intp], tuple[int, int]]:
+    """Return the order that sorts rows by sample and step, and the number of samples and of steps."""
+    import pandas as pd
+
+    samples, ids = pd.factorize(columns[sample])
+    steps, times = pd.factorize(_times(path, step, columns[step]), sort=True)
+    for name, codes in ((sample, samples), (step, steps)):
+        if (codes < 0).any():
+            found = f"missing in {(codes < 0).sum()} rows (the first is row {codes.argmin()})"
+            raise UserError(f"task.path is {path}: {name} is {found}: each row must have one.")
+    order = np.lexsort((steps, samples))
+    lengths = np.bincount(samples, minlength=len(ids))
+    bad = np.flatnonzero(lengths != len(times))
+    if not len(bad):  # now a sample with a step missing has another one twice
+        in_order = steps[order].reshape(len(ids), len(times))
+        bad = np.flatnonzero((in_order != np.arange(len(times))).any(axis=1))
+    if len(bad):
+        found = f"{len(bad)} of {len(ids)} samples have not each of the {len(times)} values of {step} once"
+        first = f"the first is {sample} {ids[bad[0]]}, with {lengths[bad[0]]} rows"
+        raise UserError(f"task.path is {path}: {found} ({first}); all sequences must have the same steps.")
+    return order, (len(ids), len(times))
+
+
+def _times(path: str, name: str, steps: Array) -> Array:
+    """Return steps as numbers or times, which have an order; as texts, 10 would come before 2."""
+    import pandas as pd
+
+    if steps.dtype.kind != "O":
+        return steps
+    try:
+        return pd.to_datetime(pd.Series(steps), format="ISO8601").to_numpy()
+    except (ValueError, TypeError) as error:
+        advice = "it must be of numbers, or of dates and times such as 2026-01-31 12:00"
+        raise UserError(f"task.step is {name}: this column holds texts: {advice}.") from error
+
+
+def _constant(path: str, name: str, rows: Array, ids: Array) -> Array:
+    """Return the label of each sample, from those of its rows (samples, steps)."""
+    import pandas as pd
+
+    first = rows[:, :1]
+    several = np.flatnonzero(((rows != first) & ~(pd.isna(rows) & pd.isna(first))).any(axis=1))
+    if len(several):
+        found = f"{name} differs between the rows of {len(several)} samples (the first is {ids[several[0]]})"
+        raise UserError(f"task.path is {path}: {found}; a sample has one label.")
+    return np.asarray(rows[:, 0])
