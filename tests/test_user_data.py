@@ -125,7 +125,7 @@ WRONG = {
     "mask is <U5 (100, 6): it must be": {"mask": arrays()["mask"].astype(str)},
     "mask holds 0.7: it must be 0 or 1; save mask > 0.5, for example": {"mask": arrays()["mask"] * 0.7},
     "mask holds nan: it must be 0 or 1": {"mask": np.where(arrays()["mask"], 1, np.nan)},
-    "mask marks nothing in 1 samples (sample 7): it must mark a step of each, or be left out": {
+    "mask marks nothing in 1 of 100 samples (sample 7): it must mark a step of each, or be left out": {
         "mask": arrays()["mask"] & (np.arange(100) != 7)[:, None]
     },
     "mask marks every step": {"mask": np.ones((100, 6), bool)},
@@ -149,7 +149,7 @@ WRONG = {
         "y": np.arange(100) / 2
     },
     "y is inf in sample 0: a class must be": {"y": np.where(arrays()["y"] == 1, 1, np.inf)},
-    "y is missing (NaN or None) in 2 samples (the first is sample 50): leave these samples out, or give each": {
+    "y is missing (NaN or None) in 2 of 100 samples (the first is sample 50): leave these samples out, or give each": {
         "y": np.where(np.isin(np.arange(100), (50, 60)), np.nan, arrays()["y"])
     },
     "y is of type datetime64[s]: a class must be": {"y": arrays()["y"].astype("M8[s]")},
@@ -168,7 +168,7 @@ TARGETS = {  # of a regression
     "y holds NaN or infinite values in 1 of 100 samples (the first is sample 50); none": np.where(
         np.arange(100) == 50, 1e300, 0
     ),
-    "y is missing (NaN or None) in 1 samples (the first is sample 3)": np.where(np.arange(100) == 3, np.nan, 1),
+    "y is missing (NaN or None) in 1 of 100 samples (the first is sample 3)": np.where(np.arange(100) == 3, np.nan, 1),
     "y is of type <U1: it must be of numbers": np.full(100, "1"),
     "y is (100, 2): it must be (100,), a label for each sample of x": np.ones((100, 2)),
     "y is 3 in all samples: there is nothing to learn": np.full(100, 3),
@@ -246,7 +246,7 @@ def test_missing_labels_in_parquet_are_refused(tmp_path, label):
     texts = frame["y"].map(["no", "yes"].__getitem__).astype(object)
     texts[5] = label
     frame.assign(y=texts).to_parquet(tmp_path / "mine.parquet")
-    with one_sentence("y is missing (NaN or None) in 1 samples (the first is sample 5)"):
+    with one_sentence("y is missing (NaN or None) in 1 of 100 samples (the first is sample 5)"):
         lookup.check_task(task(tmp_path / "mine.parquet"), DATA)
 
 
@@ -381,11 +381,11 @@ def test_a_table_with_a_row_per_step(tmp_path, capsys, name):
         ),
         (
             lambda table: table.assign(label=table["label"].where(table["id"].ne(9) | table["t"].ne(2), 5)),
-            "label differs between the rows of 1 samples (the first is 9); a sample has one label",
+            "label differs between the rows of 1 of 100 samples (the first is 9); a sample has one label",
         ),
         (
             lambda table: table.assign(id=table["id"].where(table["id"].ne(0))),
-            "id is missing in 6 rows (the first is row 0): each row must have one",
+            "id is missing in 6 of 600 rows (the first is row 0): each row must have one",
         ),
         (
             lambda table: table.assign(a=table["a"].where(table["id"].ne(0))),
@@ -393,7 +393,7 @@ def test_a_table_with_a_row_per_step(tmp_path, capsys, name):
         ),
         (
             lambda table: table.assign(label=table["label"].where(table["id"].ne(4))),
-            "y is missing (NaN or None) in 1 samples (the first is sample 4)",
+            "y is missing (NaN or None) in 1 of 100 samples (the first is sample 4)",
         ),
         (lambda table: table.drop(columns=["a", "b"]), "no column of numbers is left"),
         (

@@ -192,7 +192,10 @@ def _mask(path: str, mask: NDArray[Any], shape: tuple[int, ...]) -> NDArray[np.b
     marked = np.asarray(mask.astype(bool).reshape(*shape[:2], -1).any(axis=2), bool)
     unmarked = np.flatnonzero(~marked.any(axis=1))
     if len(unmarked):
-        found, advice = f"{len(unmarked)} samples (sample {unmarked[0]})", "it must mark a step of each, or be left out"
+        found, advice = (
+            f"{len(unmarked)} of {shape[0]} samples (sample {unmarked[0]})",
+            "it must mark a step of each, or be left out",
+        )
         raise UserError(f"task.path is {path}: mask marks nothing in {found}: {advice}.")
     if marked.all():
         advice = "it must distinguish key steps from others, or be left out"

@@ -83,7 +83,7 @@ def _column(path: str, y: Array, samples: int) -> Array:
     y = y.reshape(samples)
     missing = np.flatnonzero(pd.isna(y))
     if len(missing):
-        found = f"missing (NaN or None) in {len(missing)} samples (the first is sample {missing[0]})"
+        found = f"missing (NaN or None) in {len(missing)} of {samples} samples (the first is sample {missing[0]})"
         raise UserError(f"task.path is {path}: y is {found}: leave these samples out, or give each a label.")
     return y
 

@@ -125,7 +125,7 @@ def _order(path: str, columns: Arrays, sample: str, step: str) -> tuple[NDArray[
     steps, times = pd.factorize(_times(path, step, columns[step]), sort=True)
     for name, codes in ((sample, samples), (step, steps)):
         if (codes < 0).any():
-            found = f"missing in {(codes < 0).sum()} rows (the first is row {codes.argmin()})"
+            found = f"missing in {(codes < 0).sum()} of {len(codes)} rows (the first is row {codes.argmin()})"
             raise UserError(f"task.path is {path}: {name} is {found}: each row must have one.")
     order = np.lexsort((steps, samples))
     lengths = np.bincount(samples, minlength=len(ids))
@@ -160,6 +160,8 @@ def _constant(path: str, name: str, rows: Array, ids: Array) -> Array:
     first = rows[:, :1]
     several = np.flatnonzero(((rows != first) & ~(pd.isna(rows) & pd.isna(first))).any(axis=1))
     if len(several):
-        found = f"{name} differs between the rows of {len(several)} samples (the first is {ids[several[0]]})"
+        found = (
+            f"{name} differs between the rows of {len(several)} of {len(rows)} samples (the first is {ids[several[0]]})"
+        )
         raise UserError(f"task.path is {path}: {found}; a sample has one label.")
     return np.asarray(rows[:, 0])
