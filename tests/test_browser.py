@@ -1,5 +1,6 @@
 """What a reader sees of the runs in MLflow's pages, in a real browser."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -7,6 +8,8 @@ from pathlib import Path
 
 import pytest
 from services import free_port, listening
+
+from pipeline.tracking import views
 
 pytestmark = pytest.mark.service
 WAIT = 60_000  # milliseconds for a page on a busy machine
@@ -74,6 +77,58 @@ def test_the_chart_of_attention_shows_all_seeds(page, ui):
     page.get_by_placeholder("Search metric charts").fill("^attention$")
     page.locator(".scatterlayer .trace").nth(7).wait_for()  # four variants, two seeds
     assert page.locator(".js-plotly-plot").count() == 1
+
+
+def view_of(page, ui, project, tag):
+    """Open a view by the link that the UI prints; return what the browser asked of other machines."""
+    asked = []
+    page.on("request", lambda request: asked.append(request.url))
+    [(saved,)] = project.query(f"SELECT value FROM experiment_tags WHERE key = '{tag}'")
+    page.goto(views.links(f"{ui}/", "1", {tag: saved})[json.loads(saved)["name"]])
+    page.get_by_text("Group: after_unshared").first.wait_for()
+    page.get_by_role("button", name=json.loads(saved)["name"]).first.wait_for()  # the menu of views names the open one
+    return [url for url in asked if not url.startswith((ui, "data:", "blob:"))]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_view_of_the_variants_has_their_measures_and_verdicts(page, ui, project, scheme):
+    page.emulate_media(color_scheme=scheme)
+    assert view_of(page, ui, project, views.VARIANTS) == []
+    names = ["key_mass", "hit_rate", "balanced_accuracy", "verdict"]
+    headers = [page.get_by_role("columnheader", name=name, exact=True).first for name in names]
+    headers[-1].wait_for()
+    places = [header.bounding_box()["x"] for header in headers]
+    assert places == sorted(places)
+    groups = [text for text in page.get_by_text(re.compile("^Group: ")).all_inner_texts() if text.strip()]
+    assert groups == sorted(groups)
+    assert len(groups) == 4
+    verdicts = page.get_by_role("gridcell").filter(
+        has_text=re.compile("^(correct|diffuse|not learned|silent failure)$")
+    )
+    assert verdicts.count() == 8
+
+
+@pytest.mark.parametrize(
+    ("tag", "metrics"), [(views.STEPS, ["attention"]), (views.LEARNING, views.VIEWS[views.LEARNING][1])]
+)
+def test_the_views_of_curves_draw_a_line_for_each_variant(page, ui, project, tag, metrics):
+    assert view_of(page, ui, project, tag) == []
+    page.locator(".js-plotly-plot").nth(len(metrics) - 1).wait_for()
+    for metric in metrics:
+        page.get_by_text(f"after_unshared ({metric})").first.wait_for()
+    assert page.locator(".js-plotly-plot").count() == len(metrics)
+
+
+def test_the_pages_say_what_was_found(page, ui, runs):
+    runs.get_by_text("after_unshared, seed 7").first.click()
+    runs.get_by_text("Verdict:").first.wait_for()
+    assert runs.get_by_text("pipeline.train").count()
+    page.goto(f"{ui}/#/experiments/1/runs")
+    page.locator("[data-component-id='mlflow.experiment.metadata_editor.expand_button']").click()
+    page.get_by_text("Key mass is the attention on").first.wait_for()
+    with page.context.expect_page() as opened:
+        page.get_by_role("link", name="Attention over the time steps").first.click()
+    opened.value.get_by_text("after_unshared (attention)").first.wait_for(timeout=WAIT)
 
 
 def test_the_comparison_has_its_report_and_figures(runs):

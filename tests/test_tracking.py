@@ -1,11 +1,16 @@
 """What MLflow shows: one finished run for each result, added from the files where it is missing."""
 
+import dataclasses
 import json
 import os
+import re
+import shlex
 import shutil
+import sqlite3
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -17,7 +22,8 @@ from pipeline.models import build  # noqa: F401 (starts TensorFlow, before anyth
 from pipeline.results import folders
 from pipeline.results.stage_files import read_training
 from pipeline.settings.schema import Tracking
-from pipeline.tracking import live_runs, provenance, sync
+from pipeline.settings.study import load_variant, params
+from pipeline.tracking import answer, descriptions, live_runs, provenance, sync, views
 from pipeline.tracking.connection import tracker_of
 from pipeline.tracking.mlflow_client import Tracker
 
@@ -59,7 +65,11 @@ def test_one_finished_run_for_each_result(project):
             files = {file.path for file in client.list_artifacts(run_id, "attention")}
             assert files == {"attention/vector.csv", "attention/vector.png"}
             assert MADE_HERE.items() <= {name.removeprefix("attention_"): value for name, value in tags.items()}.items()
+        assert tags["mlflow.source.name"] == "pipeline.train"
+        assert tags["mlflow.source.type"] == "LOCAL"
     comparison = next(run for run in runs if run.data.tags["kind"] == "comparison")
+    assert comparison.data.tags["mlflow.source.name"] == "pipeline.compare"
+    assert "`report.html`" in comparison.data.tags[descriptions.NOTE]
     assert "after_unshared.key_mass" in comparison.data.metrics
     assert MADE_HERE.items() <= comparison.data.tags.items()
     logged = Path(comparison.info.artifact_uri.removeprefix("file://"))
@@ -91,6 +101,42 @@ def test_the_logged_model_is_the_trained_one(project):
         np.testing.assert_array_equal(model.get_layer("attention").kernel, weights["attention/kernel"])
     signature = mlflow.models.get_model_info(f"models:/{model_id}").signature
     assert signature.inputs.inputs[0].shape == (-1, 6, 2)
+
+
+def experiment_tags(project):
+    return dict(project.query("SELECT key, value FROM experiment_tags"))
+
+
+def test_a_comparison_is_shown_on_the_pages_of_the_experiment_and_its_runs(project):
+    _, runs = runs_of(f"sqlite:///{project.root}/mlruns/mlflow.db")
+    content = next(run.data.tags["comparison_hash"] for run in runs if run.data.tags["kind"] == "comparison")
+    compared = {(run.data.tags["variant"], run.data.tags["seed"]): run for run in runs if "comparison" in run.data.tags}
+    rows = project.rows("comparison/runs.csv")
+    assert sorted(compared) == sorted((row["variant"], str(row["seed"])) for row in rows)
+    for row in rows:
+        run = compared[row["variant"], str(row["seed"])]
+        assert run.data.tags["verdict"] == row["verdict"]
+        assert run.data.tags["comparison"] == content
+        assert run.data.metrics["key_mass"] == pytest.approx(float(row["key_mass"]))
+        assert f"Verdict: **{row['verdict']}**." in run.data.tags[descriptions.NOTE]
+        assert f"dvc repro analyze@{row['variant']}" in run.data.tags[descriptions.NOTE]
+    tags, report = experiment_tags(project), project.read("comparison/report.md")
+    for part in tags[descriptions.NOTE].split("\n\n")[1:-1]:
+        assert part in report  # nothing is written twice
+    assert "| before_shared |" in tags[descriptions.NOTE]
+    assert f"runs?viewStateShareKey={views.VARIANTS.removeprefix(views.VIEW)}" in tags[descriptions.NOTE]
+    for tag, title in zip(views.VIEWS, ("The four variants", "Attention over the time steps", "Learning"), strict=True):
+        view = json.loads(tags[tag])
+        assert (view["name"], json.loads(view["state"])["searchFilter"]) == (title, f"tags.comparison = '{content}'")
+
+
+def test_the_key_mass_is_drawn_over_the_batches(project):
+    client, runs = runs_of(f"sqlite:///{project.root}/mlruns/mlflow.db")
+    run = next(run for run in runs if run.data.tags.get("variant") == "after_shared" and "verdict" in run.data.tags)
+    points = client.get_metric_history(run.info.run_id, views.KEY_MASS_LEARNED)
+    rows = project.rows("comparison/learning/after_shared.csv")
+    course = [(row["batch"], row["key_mass"]) for row in rows if str(row["seed"]) == run.data.tags["seed"]]
+    assert [(point.step, point.value) for point in points] == course
 
 
 def test_processes_that_log_the_same_new_data_at_once_all_succeed(settings):
@@ -199,7 +245,7 @@ def test_damaged_results_are_named_and_the_others_are_added(project, settings, t
     assert [run.info.status for run in runs] == ["FINISHED", "FINISHED"]
 
 
-FILL_IN_AGAIN = """
+FILL_IN = """
 from pipeline.settings.schema import Tracking
 from pipeline.tracking import sync
 print(sync.fill_from_files(Tracking("sqlite:///mlruns/mlflow.db", "mlruns/artifacts", "attention")))
@@ -216,7 +262,7 @@ def test_a_lost_store_is_filled_in_again_from_the_files_and_served(project):
         after = stored(project)
         assert after <= before
         assert sorted(run["kind"] for run in map(dict, after)) == ["comparison", *["seed"] * 8]
-        assert project.run("python", "-c", FILL_IN_AGAIN).stdout == "0\n"
+        assert project.run("python", "-c", FILL_IN).stdout == "0\n"
         assert stored(project) == after
         assert project.query("SELECT * FROM tags WHERE key LIKE '%processor'") == []  # nobody knows who made the files
 
@@ -228,3 +274,140 @@ def test_a_store_that_cannot_be_used_is_named_without_the_password(project):
     }.items():
         error = error_of(project.stage, "train", "+variant=after_unshared", f"tracking.uri='{uri}'")
         assert error.startswith(f"error: tracking.uri is {uri.replace('secret', '***')}: {sentence}")
+
+
+CONTENT = "SELECT key, value, run_uuid FROM tags UNION ALL SELECT key, value, experiment_id FROM experiment_tags"
+FIRST, SECOND = (f"SELECT run_uuid FROM runs WHERE name = 'after_shared, seed {seed}'" for seed in "07")
+EDITS = (
+    f"UPDATE experiment_tags SET value = 'Mine.' WHERE key = '{descriptions.NOTE}'",
+    f"INSERT INTO experiment_tags (key, value, experiment_id) VALUES ('{views.VIEW}mine', '{{}}', 1)",
+    f"UPDATE experiment_tags SET value = 'outdated' WHERE key = '{views.STEPS}'",
+    f"DELETE FROM experiment_tags WHERE key = '{views.LEARNING}'",
+    f"UPDATE tags SET value = 'Mine, too.' WHERE key = '{descriptions.NOTE}' AND run_uuid IN ({FIRST})",
+    f"DELETE FROM tags WHERE run_uuid IN ({SECOND}) AND (key IN ('verdict', 'comparison') OR key LIKE 'mlflow.%')",
+)
+
+
+def test_what_a_user_wrote_stays_and_all_else_is_written_once(project):
+    """Also in a store without descriptions, as earlier versions of the project filled one in."""
+    with kept(project.root / "mlruns"):
+        before = dict(project.query(f"SELECT key, value FROM tags WHERE run_uuid IN ({SECOND})"))
+        with closing(sqlite3.connect(project.root / "mlruns/mlflow.db")) as store:
+            for edit in EDITS:
+                assert store.execute(edit).rowcount
+            store.commit()
+        assert project.run("python", "-c", FILL_IN).stdout == "0\n"
+        tags = experiment_tags(project)
+        assert (tags[descriptions.NOTE], tags[f"{views.VIEW}mine"]) == ("Mine.", "{}")
+        assert json.loads(tags[views.STEPS])["name"] == "Attention over the time steps"
+        assert json.loads(tags[views.LEARNING])["name"] == "Learning"
+        notes = f"SELECT value FROM tags WHERE key = '{descriptions.NOTE}' AND run_uuid IN ({FIRST})"
+        assert project.query(notes) == [("Mine, too.",)]
+        after = dict(project.query(f"SELECT key, value FROM tags WHERE run_uuid IN ({SECOND})"))
+        assert before.keys() - after.keys() <= {"mlflow.runName"}
+        assert (after["verdict"], after["comparison"]) == (before["verdict"], before["comparison"])
+        assert f"Verdict: **{before['verdict']}**." in after[descriptions.NOTE]
+        content = sorted(project.query(CONTENT))
+        assert project.run("python", "-c", FILL_IN).stdout == "0\n"
+        assert sorted(project.query(CONTENT)) == content
+
+
+def test_a_comparison_by_hand_does_not_replace_the_verdicts_of_the_study(project):
+    with kept(project.root / "mlruns"):
+        before = sorted(project.query("SELECT * FROM tags WHERE key IN ('verdict', 'comparison')"))
+        project.stage("compare", "compare.thresholds.balanced_accuracy=0.01")
+        after = sorted(project.query("SELECT * FROM tags WHERE key IN ('verdict', 'comparison')"))
+        [path] = project.root.glob("outputs/*/comparison")
+        verdicts = {row["verdict"] for row in project.rows(path.relative_to(project.root) / "runs.csv")}
+        assert "not learned" not in verdicts
+        assert after == before
+        shutil.rmtree(path.parent)
+
+
+def test_the_commands_of_a_run_make_it_again(project):
+    words = ("+variant=luong", "seeds=[3]", "train.epochs=2", "task=moving_key", "data.samples=400")
+    with kept(project.root / "mlruns"):
+        for stage in ("dataset", "train", "analyze"):
+            project.stage(stage, *words)
+        [(number, note)] = project.query(
+            "SELECT run_uuid, value FROM tags JOIN runs USING (run_uuid)"
+            f"WHERE key = '{descriptions.NOTE}' AND name = 'luong, seed 3'"
+        )
+        lines = re.search("```console\n(.*)\n```", note, re.DOTALL)[1].splitlines()
+        assert lines[0] == f"git checkout {project.run('git', 'rev-parse', 'HEAD').stdout.strip()}"
+        assert lines[2] == (
+            "python -m pipeline.train +variant=luong seeds='[3]' task=moving_key data.samples=400 train.epochs=2"
+        )
+        hashes = f"SELECT value FROM tags WHERE run_uuid = '{number}' AND key LIKE '%_hash' ORDER BY key"
+        made, before = project.query(hashes), stored(project)
+        shutil.rmtree(project.root / "outputs")
+        for line in lines[1:]:
+            project.run(*shlex.split(line))
+        assert stored(project) == before
+        assert project.query(hashes) == made
+        shutil.rmtree(project.root / "outputs")
+
+
+def test_a_server_that_refuses_descriptions_is_named_once_and_nothing_is_lost(settings, monkeypatch, capsys):
+    from mlflow.exceptions import MlflowException
+    from mlflow.protos.databricks_pb2 import PERMISSION_DENIED
+
+    tracker = tracker_of(settings)
+
+    def refuse(*_):
+        raise MlflowException("Permission denied", PERMISSION_DENIED)
+
+    tracker.client.delete_experiment_tag(tracker.experiment_id, views.STEPS)
+    monkeypatch.setattr(tracker.client, "set_experiment_tag", refuse)
+    answer.offer_views(tracker)
+    assert capsys.readouterr().err == (
+        "MLflow refused the experiment's description and views (Permission denied); the runs are complete.\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("found", "words"),
+    [
+        ({"train": {"epochs": 2}}, ["train.epochs=2"]),
+        (
+            {"data": {"key_coding": "plus_minus", "per_seed": True}},
+            ["data.key_coding=plus_minus", "data.per_seed=true"],
+        ),
+        ({"task": {"feature": 0}}, ["task.feature=0"]),
+        ({"task": {"noise": "a b"}}, ["'task.noise='\"'\"'a b'\"'\"''"]),
+        ({"variant": {"uniform": True}}, ["variant.uniform=true"]),
+    ],
+)
+def test_words_name_the_settings_that_are_not_the_studys(found, words):
+    study = folders.values(dataclasses.replace(params(), variant=load_variant("after_shared")), "attention")
+    changed = {name: {**value, **found.get(name, {})} for name, value in study.items() if isinstance(value, dict)}
+    assert descriptions.commands(study, 0, "none") == ["dvc repro analyze@after_shared"]
+    assert descriptions.commands(changed, 0, "none")[1] == " ".join(
+        ["python -m pipeline.train +variant=after_shared seeds='[0]'", *words]
+    )
+
+
+def test_a_run_whose_variant_is_gone_is_described_without_commands():
+    values = folders.values(dataclasses.replace(params(), variant=load_variant("luong")), "attention")
+    values["variant"]["name"] = "gone"
+    note = descriptions.of_run(values, 3, "none")
+    assert (
+        note == "Attention after the recurrent layer (variant `gone`), trained with seed 3 on the task `planted_key`."
+    )
+
+
+def test_a_verdict_replaces_an_earlier_one_and_no_other_text():
+    note = "Attention after the recurrent layer, trained with seed 1 on the task `x`.\n\nMine."
+    judged = descriptions.with_verdict(note, "correct")
+    assert judged == note.replace("`x`.", "`x`. Verdict: **correct**.")
+    assert descriptions.with_verdict(judged, "diffuse") == judged.replace("correct", "diffuse")
+    assert descriptions.with_verdict("Mine.", "correct") == "Mine."
+
+
+def test_views_fit_into_tags_and_name_what_is_compared():
+    for tag, value in views.tags("r2", 6, "0123456789ab").items():
+        assert len(value) < 5000  # what an MLflow server of version 2 takes
+        assert json.loads(value)["name"] == (views.VIEWS[tag].title if tag != views.VARIANTS else "The variants")
+    state = json.loads(json.loads(views.tags("r2")[views.VARIANTS])["state"])
+    assert state["selectedColumns"] == ["metrics.`key_mass`", "metrics.`hit_rate`", "metrics.`r2`", "tags.`verdict`"]
+    assert views.links("http://x/", "1", {}) == {}

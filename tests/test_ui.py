@@ -40,6 +40,18 @@ def test_it_starts_with_each_state_of_the_database(fresh):
 
 
 @pytest.mark.service
+def test_it_ends_with_a_link_to_each_view(fresh):
+    port = free_port()
+    with fresh.started("python", "-m", "pipeline.ui", f"port={port}") as server:
+        listening(f"http://127.0.0.1:{port}/", server)
+        os.killpg(server.pid, signal.SIGINT)
+        out, _ = server.communicate(timeout=20)
+    titles, page = ("The four variants", "Attention over the time steps", "Learning"), f"http://127.0.0.1:{port}/#/"
+    lines = [line.rpartition(page) for line in out.splitlines()[2:]]
+    assert [(title.strip(), link) for title, link, _ in lines] == [(title, page) for title in titles]
+
+
+@pytest.mark.service
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_nothing_is_left_of_it_and_no_other_host_is_served(fresh, number):
     port = free_port()

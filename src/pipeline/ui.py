@@ -8,7 +8,7 @@ import warnings
 from pipeline.execution.command_line import command
 from pipeline.settings.project import UserError
 from pipeline.settings.schema import Config, Tracking
-from pipeline.tracking import sync
+from pipeline.tracking import sync, views
 from pipeline.tracking.address import ShownOnly, named, store_of, without_password
 from pipeline.tracking.connection import connection, tracker_of
 
@@ -25,11 +25,13 @@ def stage(config: Config) -> None:
         print(f"MLflow UI: {without_password(store)}")
         return
     check_free(config.port)
+    found: dict[str, str] = {}
     try:
         fill_in(config.tracking)
+        found = links(config.tracking, f"http://{HOST}:{config.port}/")
     except ShownOnly as error:
         print(error, file=sys.stderr)
-    serve(store, config.port)
+    serve(store, config.port, found)
 
 
 def fill_in(settings: Tracking) -> None:
@@ -38,6 +40,13 @@ def fill_in(settings: Tracking) -> None:
     print(f"{sync.fill_from_files(settings)} runs added from the result files.")
     if connection.reason:
         raise ShownOnly(f"{named(settings)}: MLflow was lost ({connection.reason}).")
+
+
+def links(settings: Tracking, address: str) -> dict[str, str]:
+    """Return title -> link of each view that the project saved in MLflow."""
+    tracker = tracker_of(settings)
+    tags = tracker and connection.attempt(tracker.experiment_tags)
+    return views.links(address, tracker.experiment_id, tags) if tracker and tags else {}
 
 
 def check_free(port: int) -> None:
@@ -50,8 +59,8 @@ def check_free(port: int) -> None:
         raise UserError(f"port is {port}: it cannot be used ({os.strerror(error.errno or 0)}); {advice}.") from error
 
 
-def serve(store: str, port: int) -> None:
-    """Serve MLflow's UI of a store in this process, so that none is left over, however it ends."""
+def serve(store: str, port: int, links: dict[str, str]) -> None:
+    """Serve MLflow's UI of a store in this process, so that none is left over, however it ends; print some links."""
     import uvicorn  # before MLflow's server, which then refuses requests that name another host
     from mlflow.server import constants
 
@@ -64,6 +73,9 @@ def serve(store: str, port: int) -> None:
     }
     warnings.filterwarnings("ignore", "starlette.middleware.wsgi")  # MLflow's
     print(f"MLflow UI: http://{HOST}:{port} (Ctrl-C ends it)", flush=True)
+    width = max(map(len, links), default=0)
+    for title, link in links.items():
+        print(f"  {title:{width}}  {link}", flush=True)
     uvicorn.run("mlflow.server.fastapi_app:app", host=HOST, port=port, log_level="warning", timeout_graceful_shutdown=2)
 
 

@@ -17,7 +17,7 @@ from pipeline.results.stage_files import AttendedSeed, Point, TrainedSeed
 from pipeline.settings.project import ROOT
 from pipeline.settings.schema import Data, Model, Tracking, Variant, score_of
 from pipeline.settings.study import digest
-from pipeline.tracking import provenance
+from pipeline.tracking import provenance, views
 from pipeline.tracking.address import deleted, store_of
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class Tracker:
         local = settings.artifacts and not self.uri.startswith("http")
         location = (ROOT / str(settings.artifacts)).as_uri() if local else None
         # The UI then shows the pages for training models, not those for language models.
-        tags = {"mlflow.experimentKind": "custom_model_development", NAMED: settings.experiment}
+        tags = {"mlflow.experimentKind": "custom_model_development", NAMED: settings.experiment, **views.tags()}
         try:
             return str(self.client.create_experiment(settings.experiment, location, tags))
         except MlflowException:
@@ -82,6 +82,24 @@ class Tracker:
         """Return the FINISHED runs that have these tags."""
         words = [f"tags.{name} = '{value}'" for name, value in tags.items()] + ["attributes.status = 'FINISHED'"]
         return list(self.client.search_runs([self.experiment_id], " and ".join(words)))
+
+    def seeds(self) -> "Iterator[Run]":
+        """Yield the FINISHED runs of seeds."""
+        words, token = "tags.kind = 'seed' and attributes.status = 'FINISHED'", None
+        while token != "":
+            found = self.client.search_runs([self.experiment_id], words, page_token=token)
+            yield from found
+            token = found.token or ""
+
+    def experiment_tags(self) -> dict[str, str]:
+        """Return the tags of the experiment."""
+        return dict(self.client.get_experiment(self.experiment_id).tags)
+
+    @completed_first()
+    def tag_experiment(self, tags: dict[str, str]) -> None:
+        """Set tags of the experiment."""
+        for name, value in tags.items():
+            self.client.set_experiment_tag(self.experiment_id, name, value)
 
     @contextmanager
     def run(self, name: str, tags: dict[str, str]) -> Iterator[str]:
@@ -102,7 +120,9 @@ class Tracker:
     def start(self, name: str, tags: dict[str, str]) -> str:
         """Start a run and return its id."""
         tags = {"started_by": provenance.process_identity(), **tags}
-        tags |= {"git_commit": provenance.git_commit(), "process": provenance.process_identity()}
+        commit = provenance.git_commit()
+        tags |= {"git_commit": commit, "process": provenance.process_identity()}
+        tags |= provenance.source(tags["kind"], commit) if tags.get("kind") in provenance.STAGES else {}
         return str(self.client.create_run(self.experiment_id, run_name=name, tags=tags).info.run_id)
 
     @completed_first()
@@ -201,7 +221,9 @@ class Tracker:
 
         now = int(time.time() * 1000)
         entities = [Metric(name, value, now, step) for name, value, step in metrics]
-        *full, last = [entities[start : start + 800] for start in range(0, len(entities), 800)]  # MLflow takes 1000
+        *full, last = [
+            entities[start : start + 800] for start in range(0, len(entities) or 1, 800)
+        ]  # MLflow takes 1000
         for part in full:
             self.client.log_batch(run_id, metrics=part)
         words = [Param(name, str(value)) for name, value in (params or {}).items()]

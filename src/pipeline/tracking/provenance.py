@@ -1,5 +1,6 @@
 """Where a result was made. No result file holds any of it: the files are the same wherever they were made."""
 
+import os
 import platform
 import re
 import socket
@@ -15,14 +16,46 @@ from pipeline.settings.project import ROOT
 CLOCK = 10  # seconds by which the start time of a process may change when the machine's clock is set
 
 
+UNKNOWN = "none"  # in place of a commit
+PROGRAM = "attention-pipeline"  # named as the user of a server that asks for none
+STAGES = {"seed": "train", "comparison": "compare", "sweep": "sweep"}  # kind of run -> module that makes it
+
+
 @cache
 def git_commit() -> str:
-    """Return the commit that is checked out, "none" outside a repository or without git."""
+    """Return the commit that is checked out, "none" outside a repository, without git, or before the first commit."""
+    return _git("rev-parse", "--verify", "HEAD").strip() or UNKNOWN
+
+
+@cache
+def has_changes(*paths: str) -> bool:
+    """Return whether files of the project are not as they were committed."""
+    return bool(_git("status", "--porcelain", "--", *paths))
+
+
+@cache
+def committed(commit: str, path: str) -> str:
+    """Return the text of a file of the project as of a commit; empty if that is not known."""
+    return _git("show", f"{commit}:./{path}")
+
+
+def _git(*words: str) -> str:
+    """Return what git prints; nothing if it fails."""
     try:
-        found = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False)
+        found = subprocess.run(["git", *words], cwd=ROOT, capture_output=True, check=False)
     except OSError:
-        return "none"
-    return found.stdout.strip() or "none"
+        return ""
+    return "" if found.returncode else found.stdout.decode(errors="replace")
+
+
+def source(kind: str, commit: str) -> dict[str, str]:
+    """Return the tags in which MLflow looks for a run's source, version and user.
+
+    The user is the one whom the server knows anyway: no login or machine is named.
+    """
+    tags = {"mlflow.source.type": "LOCAL", "mlflow.source.name": f"pipeline.{STAGES[kind]}"}
+    tags |= {"mlflow.user": os.environ.get("MLFLOW_TRACKING_USERNAME") or PROGRAM}
+    return tags | ({} if commit == UNKNOWN else {"mlflow.source.git.commit": commit})
 
 
 def note() -> str:

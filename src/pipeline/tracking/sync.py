@@ -4,23 +4,31 @@ There is one FINISHED run for each distinct result of a (variant, seed), identif
 was made from), `weights_hash` and `attention_hash` (the results), and one for each distinct comparison and sweep.
 """
 
+import dataclasses
 import hashlib
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from textwrap import shorten
+from typing import TYPE_CHECKING
 
 from pipeline.results import folders, made_on
 from pipeline.results.made_on import Machine
 from pipeline.results.stage_files import AttendedSeed, TrainedSeed, read_attention, read_training
 from pipeline.settings.project import ROOT
-from pipeline.settings.schema import Tracking
+from pipeline.settings.schema import Study, Tracking
 from pipeline.settings.study import digest
+from pipeline.tracking import answer, descriptions
+from pipeline.tracking.answer import Made
 from pipeline.tracking.connection import connection, tracker_of
 from pipeline.tracking.mlflow_client import Tracker, Values
+from pipeline.tracking.provenance import git_commit
+
+if TYPE_CHECKING:
+    from pipeline.report.tables import VariantResult
 
 Machines = tuple[Machine, Machine]  # on which a result was trained and analyzed
 UNKNOWN: Machines = ({}, {})
@@ -76,13 +84,13 @@ def ensure_folder(settings: Tracking, kind: str, folder: Path) -> bool:
 
     It is identified by a hash of all its files.
     """
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    content = {f"{kind}_hash": hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:12]}
+    content = {f"{kind}_hash": _hash_of_folder(folder)}
 
     def add(tracker: Tracker) -> bool:
         if tracker.find(**content):
             return False
-        with tracker.run(kind, {"kind": kind, **content, **made_on.of_folder(folder)}) as run_id:
+        note = {descriptions.NOTE: descriptions.of_comparison(git_commit())} if kind == "comparison" else {}
+        with tracker.run(kind, {"kind": kind, **content, **note, **made_on.of_folder(folder)}) as run_id:
             tracker.log_folder(run_id, folder)
         return True
 
@@ -90,12 +98,47 @@ def ensure_folder(settings: Tracking, kind: str, folder: Path) -> bool:
     return bool(tracker and connection.attempt(partial(add, tracker)))
 
 
+def ensure_comparison(settings: Tracking, folder: Path, made: Made) -> bool:
+    """Ensure that a comparison has a FINISHED run, and that MLflow shows its answer; return whether a run was added.
+
+    `made` are the results whose runs get the verdicts of the comparison, and perhaps others.
+    """
+    added = ensure_folder(settings, "comparison", folder)
+    if tracker := tracker_of(settings):
+        content = _hash_of_folder(folder) if folder == ROOT / "comparison" else ""
+        connection.attempt(partial(answer.show, tracker, folder, made, content))
+    return added
+
+
+def made_from(study: Study, results: "Iterable[VariantResult]") -> Made:
+    """Return the hashes of the results that a comparison was made from."""
+    found: Made = {}
+    for result in results:
+        values = folders.values(dataclasses.replace(study, variant=result.variant), "attention")
+        found |= _hashes(values, result.trained, result.attended)
+    return found
+
+
+def _hashes(values: Values, trained: dict[int, TrainedSeed], attended: dict[int, AttendedSeed]) -> Made:
+    """Return the hashes of the results of some seeds, by which their runs are found."""
+    return {
+        answer.analysis_hash(values, seed): (*result_tags(values, seed, trained[seed]).values(), found.attention_hash())
+        for seed, found in attended.items()
+        if seed in trained
+    }
+
+
+def _hash_of_folder(folder: Path) -> str:
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:12]
+
+
 def fill_from_files(settings: Tracking) -> int:
     """Ensure that every result in the project's folders and in outputs/ has a run; return how many runs were added.
 
     A folder that is damaged is named and left out.
     """
-    added = 0
+    added, made = 0, Made()
     analyses: dict[str, list[tuple[Values, Path]]] = {}
     for folder in _results("attention/*"):
         with _left_out_if_damaged(folder):
@@ -106,14 +149,18 @@ def fill_from_files(settings: Tracking) -> int:
             values, trained, machine = _values(folder), read_training(folder), made_on.of_folder(folder)
             for analysis_values, analysis in analyses.get(_training_of(values), []):
                 with _left_out_if_damaged(analysis):
-                    machines = machine, made_on.of_folder(analysis)
-                    added += ensure(settings, analysis_values, trained, read_attention(analysis), machines)
+                    machines, attended = (machine, made_on.of_folder(analysis)), read_attention(analysis)
+                    added += ensure(settings, analysis_values, trained, attended, machines)
+                    made |= _hashes(analysis_values, trained, attended)
             added += ensure(settings, values, trained, machines=(machine, {}))
-    tables = sorted(path.parent for path in ROOT.glob(f"{folders.OUTPUTS}/sweep-*/summary.csv"))
-    for kind, found in (("comparison", _results("comparison")), ("sweep", tables)):
-        for folder in found:
-            with _left_out_if_damaged(folder):
-                added += ensure_folder(settings, kind, folder)
+    for folder in _results("comparison"):
+        with _left_out_if_damaged(folder):
+            added += ensure_comparison(settings, folder, made)
+    for folder in sorted(path.parent for path in ROOT.glob(f"{folders.OUTPUTS}/sweep-*/summary.csv")):
+        with _left_out_if_damaged(folder):
+            added += ensure_folder(settings, "sweep", folder)
+    if tracker := tracker_of(settings):
+        connection.attempt(partial(answer.offer_views, tracker))
     return added
 
 
@@ -157,6 +204,7 @@ def name_and_tags(values: Values, seed: int) -> tuple[str, dict[str, str]]:
     tags = {"variant": variant["name"], "placement": variant["placement"], "sharing": variant.get("sharing", "")}
     tags |= {"task": values["task"]["name"]}
     tags |= {"kind": "seed", "seed": str(seed), "config_hash": config_hash(values, seed)}
+    tags |= {descriptions.NOTE: descriptions.of_run(values, seed, git_commit())}
     return f"{variant['name']}, seed {seed}", tags
 
 
