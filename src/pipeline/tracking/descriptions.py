@@ -18,7 +18,7 @@ from pipeline.tracking import provenance
 NOTE = "mlflow.note.content"  # tag of an experiment or a run: its description
 LONGEST = {"run": 8000, "experiment": 20_000}  # characters that MLflow takes
 SECTIONS = ("data", "model", "train", "probe", "explain")
-SHARING = {"shared": "averaged over the features", "unshared": "with weights for each feature"}
+SHARING = {"shared": "averaged over the features", "unshared": "each feature with weights of its own"}
 DATA_ONLY = ("task", "data", "probe")  # sections that the samples depend on
 Values = dict[str, Any]
 
