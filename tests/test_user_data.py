@@ -199,7 +199,7 @@ def test_many_labels_of_a_regression_may_be_equal_as_float32():
     np.testing.assert_array_equal(found, y.astype(np.float32))
 
 
-FORMS = {  # y as people have it -> the line that is told of it
+FORMS = {  # form of the labels -> how it is made, and what is printed about it
     "floats": (lambda y: y.astype(float), ""),
     "a column": (lambda y: y[:, None], ""),
     "booleans": (lambda y: y == 1, "y is False for 0 and True for 1"),

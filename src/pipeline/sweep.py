@@ -99,7 +99,7 @@ def gather(configs: list[Config], points: list[Point]) -> None:
     with folders.added_to(folder) as aside:
         sweep_tables.write(aside, points, results)
     made_on.note(machine.description(), folder)
-    sync.ensure_folder(settings, "sweep", folder)
+    sync.ensure_sweep(settings, folder)
     terminal.show_summary(folder, list(points[0].swept) or ["variant"])
     terminal.show_where(folder, settings)
 

@@ -8,7 +8,7 @@ from textwrap import shorten
 from typing import TYPE_CHECKING, NamedTuple
 
 from pipeline.results.file_formats import read_csv
-from pipeline.results.folders import PARAMS
+from pipeline.results.folders import PARAMS, SECTIONS
 from pipeline.settings.schema import score_of
 from pipeline.settings.study import digest
 from pipeline.tracking import descriptions, provenance, views
@@ -18,7 +18,7 @@ from pipeline.tracking.mlflow_client import Metrics, Tracker, Values
 if TYPE_CHECKING:
     from mlflow.entities import Run
 
-ANALYSIS = ("task", "data", "model", "train", "variant", "probe", "explain")  # what a seed's attention depends on
+ANALYSIS = [name for name in SECTIONS["attention"] if name != "seeds"]  # what a seed's attention depends on
 HASHES = ("config_hash", "weights_hash", "attention_hash")  # tags by which the run of a result is found
 WRITTEN = "attention-pipeline.description"  # tag of an experiment: the hash of the description that the project wrote
 REFUSALS = ("PERMISSION_DENIED", "INVALID_PARAMETER_VALUE", "BAD_REQUEST")  # of a server that answers
@@ -50,7 +50,7 @@ def show(tracker: Tracker, folder: Path, made: Made, content: str) -> None:
     """
     values: Values = json.loads((folder / PARAMS).read_text(encoding="utf-8"))
     judgements = _judgements(folder, values, made)
-    for run in tracker.seeds():
+    for run in tracker.find(kind="seed"):
         judgement = judgements.get(tuple(run.data.tags.get(name, "") for name in HASHES))
         if judgement and (content or "comparison" not in run.data.tags):
             _judge(tracker, run, judgement, content)

@@ -4,6 +4,7 @@ import json
 import re
 import shlex
 from contextlib import suppress
+from itertools import dropwhile, islice, takewhile
 from typing import Any
 
 from omegaconf import OmegaConf
@@ -31,9 +32,9 @@ def of_experiment(report: str, links: dict[str, str]) -> str:
         links: title -> address of each view.
     """
     title, *blocks = report.split("\n\n")
-    answer, parts = _until(blocks, "#"), [f"**{title.lstrip('# ')}**"]
-    table = next((i for i, block in enumerate(blocks) if block.startswith("|")), len(blocks))
-    parts += [*answer, *blocks[table : table + 2]]
+    answer = takewhile(lambda block: not block.startswith("#"), blocks)
+    table = dropwhile(lambda block: not block.startswith("|"), blocks)
+    parts = [f"**{title.lstrip('# ')}**", *answer, *islice(table, 2)]
     if links:
         parts.append(f"Views: {', '.join(f'[{name}]({address})' for name, address in links.items())}.")
     return _fitting("\n\n".join(part.strip() for part in parts), "experiment")
@@ -69,7 +70,7 @@ def commands(values: Values, seed: int, commit: str) -> list[str]:
     try:
         params = _params(commit)
         words = setting_words(values, params)
-    except Exception:  # whatever is wrong with a user's files, no run is left out for want of its description
+    except Exception:  # whatever is wrong with a user's files: a run is logged without these commands, too
         return []
     if not words and name in params.get("variants", ()) and seed in params.get("seeds", ()):
         return [f"dvc repro analyze@{name}"]
@@ -82,13 +83,14 @@ def commands(values: Values, seed: int, commit: str) -> list[str]:
 def setting_words(values: Values, params: Values) -> list[str]:
     """Return the words of a command line for the values that are not those of params.yaml and conf/."""
     name = values["task"]["name"]
-    section = params.get("task", {})
-    words = [] if name == section.get("name") else [f"task={name}"]
-    defined = task_options(load_task(name)) | {k: v for k, v in section.items() if k != "name"}
+    task = params.get("task", {})
+    words = [] if name == task.get("name") else [f"task={name}"]
+    defined = task_options(load_task(name)) | {k: v for k, v in task.items() if k != "name"}
     words += _words("task", task_options(values["task"]), plain(defined))
     words += _words("variant", values["variant"], plain(load_variant(values["variant"]["name"])))
-    for section in (section for section in SECTIONS if section in values):
-        words += _words(section, values[section], params.get(section, {}))
+    for section in SECTIONS:
+        if section in values:
+            words += _words(section, values[section], params.get(section, {}))
     return words
 
 
@@ -121,19 +123,9 @@ def _again(lines: list[str], commit: str) -> str:
     if not lines:
         return ""
     known = [] if commit == provenance.UNKNOWN else [f"git checkout {commit}"]
-    current = commit == provenance.git_commit() != provenance.UNKNOWN
-    changed = " (src/ or conf/ had changes that are not in the commit)" if current and _is_changed() else ""
+    is_changed = commit == provenance.git_commit() != provenance.UNKNOWN and provenance.has_changes("src", "conf")
+    changed = " (src/ or conf/ had changes that are not in the commit)" if is_changed else ""
     return "\n".join([f"To make it again{changed}:", "", "```console", *known, *lines, "```"])
-
-
-def _is_changed() -> bool:
-    return provenance.has_changes("src", "conf")
-
-
-def _until(blocks: list[str], mark: str) -> list[str]:
-    """Return the blocks before the first one that starts with a mark."""
-    end = next((i for i, block in enumerate(blocks) if block.startswith(mark)), len(blocks))
-    return blocks[:end]
 
 
 def _fitting(text: str, kind: str) -> str:

@@ -81,15 +81,13 @@ class Tracker:
     def find(self, **tags: str) -> "list[Run]":
         """Return the FINISHED runs that have these tags."""
         words = [f"tags.{name} = '{value}'" for name, value in tags.items()] + ["attributes.status = 'FINISHED'"]
-        return list(self.client.search_runs([self.experiment_id], " and ".join(words)))
-
-    def seeds(self) -> "Iterator[Run]":
-        """Yield the FINISHED runs of seeds."""
-        words, token = "tags.kind = 'seed' and attributes.status = 'FINISHED'", None
+        runs: list[Run] = []
+        token: str | None = None
         while token != "":
-            found = self.client.search_runs([self.experiment_id], words, page_token=token)
-            yield from found
-            token = found.token or ""
+            page = self.client.search_runs([self.experiment_id], " and ".join(words), page_token=token)
+            runs += page
+            token = page.token or ""
+        return runs
 
     def experiment_tags(self) -> dict[str, str]:
         """Return the tags of the experiment."""

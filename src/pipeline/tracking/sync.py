@@ -63,11 +63,11 @@ def ensure_seed(
 ) -> bool:
     """Ensure that one seed's result has a FINISHED run; return whether one was added or completed."""
     trained, attended = results
-    name, tags = name_and_tags(values, seed)
     runs = tracker.find(**result_tags(values, seed, trained))
     hashes = [run.data.tags.get("attention_hash", "") for run in runs]
     if runs and (attended is None or attended.attention_hash() in hashes):
         return False
+    name, tags = name_and_tags(values, seed)
     if "" in hashes:
         run_id = runs[hashes.index("")].info.run_id
     else:
@@ -79,23 +79,9 @@ def ensure_seed(
     return True
 
 
-def ensure_folder(settings: Tracking, kind: str, folder: Path) -> bool:
-    """Ensure that a comparison or a sweep has a FINISHED run with its files; return whether it was added.
-
-    It is identified by a hash of all its files.
-    """
-    content = {f"{kind}_hash": _hash_of_folder(folder)}
-
-    def add(tracker: Tracker) -> bool:
-        if tracker.find(**content):
-            return False
-        note = {descriptions.NOTE: descriptions.of_comparison(git_commit())} if kind == "comparison" else {}
-        with tracker.run(kind, {"kind": kind, **content, **note, **made_on.of_folder(folder)}) as run_id:
-            tracker.log_folder(run_id, folder)
-        return True
-
-    tracker = tracker_of(settings)
-    return bool(tracker and connection.attempt(partial(add, tracker)))
+def ensure_sweep(settings: Tracking, folder: Path) -> bool:
+    """Ensure that a sweep has a FINISHED run with its files; return whether it was added."""
+    return _ensure_folder(settings, "sweep", folder, _hash_of_folder(folder), {})
 
 
 def ensure_comparison(settings: Tracking, folder: Path, made: Made) -> bool:
@@ -103,11 +89,27 @@ def ensure_comparison(settings: Tracking, folder: Path, made: Made) -> bool:
 
     `made` are the results whose runs get the verdicts of the comparison, and perhaps others.
     """
-    added = ensure_folder(settings, "comparison", folder)
+    content, note = _hash_of_folder(folder), {descriptions.NOTE: descriptions.of_comparison(git_commit())}
+    added = _ensure_folder(settings, "comparison", folder, content, note)
     if tracker := tracker_of(settings):
-        content = _hash_of_folder(folder) if folder == ROOT / "comparison" else ""
-        connection.attempt(partial(answer.show, tracker, folder, made, content))
+        of_study = content if folder == ROOT / "comparison" else ""
+        connection.attempt(partial(answer.show, tracker, folder, made, of_study))
     return added
+
+
+def _ensure_folder(settings: Tracking, kind: str, folder: Path, content: str, note: dict[str, str]) -> bool:
+    """Ensure that a folder, whose content has this hash, has a FINISHED run; return whether it was added."""
+    identity = {f"{kind}_hash": content}
+
+    def add(tracker: Tracker) -> bool:
+        if tracker.find(**identity):
+            return False
+        with tracker.run(kind, {"kind": kind, **identity, **note, **made_on.of_folder(folder)}) as run_id:
+            tracker.log_folder(run_id, folder)
+        return True
+
+    tracker = tracker_of(settings)
+    return bool(tracker and connection.attempt(partial(add, tracker)))
 
 
 def made_from(study: Study, results: "Iterable[VariantResult]") -> Made:
@@ -158,7 +160,7 @@ def fill_from_files(settings: Tracking) -> int:
             added += ensure_comparison(settings, folder, made)
     for folder in sorted(path.parent for path in ROOT.glob(f"{folders.OUTPUTS}/sweep-*/summary.csv")):
         with _left_out_if_damaged(folder):
-            added += ensure_folder(settings, "sweep", folder)
+            added += ensure_sweep(settings, folder)
     if tracker := tracker_of(settings):
         connection.attempt(partial(answer.offer_views, tracker))
     return added
