@@ -3,12 +3,13 @@
 import numpy as np
 import pytest
 from sklearn.linear_model import LinearRegression
-from sklearn.metrics import balanced_accuracy_score, r2_score
+from sklearn.metrics import balanced_accuracy_score, r2_score, recall_score
 
 from pipeline.measures import linear_readout
-from pipeline.models.held_out_score import score
+from pipeline.models.outputs import Binary, Classes, Number
 
 STEPS, KEY = 5, 2
+TWO, NUMBER = Binary(), Number()
 
 
 def samples(count, rng, key=None, share=0.5):
@@ -20,8 +21,8 @@ def samples(count, rng, key=None, share=0.5):
     return values, y, mask
 
 
-def read(fitting, probe, regression=False):
-    coefficients = linear_readout.fit(*fitting, regression)
+def read(fitting, probe, output=TWO):
+    coefficients = linear_readout.fit(*fitting, output)
     return linear_readout.predict(coefficients, probe[0])
 
 
@@ -29,7 +30,7 @@ def read(fitting, probe, regression=False):
 def test_the_label_is_read_where_it_stands_and_nowhere_else(share):
     rng = np.random.default_rng(0)
     fitting, probe = samples(3000, rng, share=share), samples(2000, rng, share=share)
-    scores = linear_readout.by_step(read(fitting, probe), *probe[1:], False)
+    scores = linear_readout.by_step(read(fitting, probe), *probe[1:], TWO)
     assert scores[KEY] == 1
     np.testing.assert_allclose(np.delete(scores, KEY), 0.5, atol=0.08)  # a rare label is not passed over
 
@@ -38,12 +39,12 @@ def test_it_is_least_squares():
     rng = np.random.default_rng(1)
     values, mask = rng.normal(size=(400, STEPS, 3)), np.zeros((400, STEPS), bool)
     y = values[:, 1] @ [1.0, -2.0, 0.5] + 3 + rng.normal(size=400)
-    predicted = read((values, y, mask), (values,), regression=True)
+    predicted = read((values, y, mask), (values,), NUMBER)
     for step in range(STEPS):
         expected = LinearRegression().fit(values[:, step], y).predict(values[:, step])
         np.testing.assert_allclose(predicted[:, step], expected, atol=0.02)  # the ridge is small
     expected = [r2_score(y, predicted[:, step]) for step in range(STEPS)]
-    np.testing.assert_allclose(linear_readout.by_step(predicted, y, mask, True), expected)
+    np.testing.assert_allclose(linear_readout.by_step(predicted, y, mask, NUMBER), expected)
 
 
 def test_keys_that_move_are_read_from_samples_that_have_had_theirs():
@@ -58,11 +59,11 @@ def test_keys_that_move_are_read_from_samples_that_have_had_theirs():
 
     fitting, probe = carried(3000), carried(1000)
     predicted = read(fitting, probe)
-    np.testing.assert_allclose(linear_readout.by_step(predicted, *probe[1:], False), 1)
+    np.testing.assert_allclose(linear_readout.by_step(predicted, *probe[1:], TWO), 1)
     at_key = probe[2].astype(float)
-    assert linear_readout.at_peak(predicted, at_key, probe[1], False) == 1
+    assert linear_readout.at_peak(predicted, at_key, probe[1], TWO) == 1
     early = np.tile(np.eye(STEPS)[0], (1000, 1))  # most samples have had no key at step 0
-    assert linear_readout.at_peak(predicted, early, probe[1], False) < 0.8
+    assert linear_readout.at_peak(predicted, early, probe[1], TWO) < 0.8
 
 
 def test_which_samples_are_concerned():
@@ -75,17 +76,56 @@ def test_gain_is_the_distance_between_the_means_of_two_classes():
     y = np.array([0.0, 0.0, 1.0, 1.0])
     values = np.zeros((4, 2, 2))
     values[:, 0] = [[0, 0], [2, 0], [3, 4], [5, 4]]  # means (1, 0) and (4, 4)
-    np.testing.assert_allclose(linear_readout.gain(values, y), [5, 0])
-    np.testing.assert_allclose(linear_readout.gain(values, np.ones(4)), 0)  # one label only
+    np.testing.assert_allclose(linear_readout.gain(values, y, TWO), [5, 0])
+    np.testing.assert_allclose(linear_readout.gain(values, np.ones(4), TWO), 0)  # one label only
+
+
+def test_gain_of_three_classes_by_hand():
+    y = np.array([0.0, 0.0, 1.0, 1.0, 2.0, 2.0])
+    values = np.zeros((6, 1, 1))
+    values[:, 0, 0] = [0, 2, 4, 4, 7, 7]  # means 1, 4, 7 around 4: variance 6
+    np.testing.assert_allclose(linear_readout.gain(values, y, Classes(3)), 2 * np.sqrt(6))
+    two, shares = np.random.default_rng(0).normal(size=(50, 3, 2)), np.arange(50) < 10
+    as_two = linear_readout.gain(two, shares.astype(float), TWO)
+    np.testing.assert_allclose(linear_readout.gain(two, shares.astype(float), Classes(2)), as_two)
+
+
+@pytest.mark.parametrize("rare", [False, True])
+def test_three_classes_are_read_where_they_stand_and_two_as_a_label(rare):
+    rng = np.random.default_rng(4)
+    shares = [0.9, 0.07, 0.03] if rare else [0.3, 0.3, 0.4]
+
+    def three(count):
+        y = rng.choice(3, count, p=shares)
+        values = rng.normal(size=(count, STEPS, 3))
+        values[:, KEY] += 10 * np.eye(3)[y]
+        return values, y.astype(float), np.tile(np.arange(STEPS) == KEY, (count, 1))
+
+    fitting, probe = three(3000), three(2000)
+    predicted = read(fitting, probe, Classes(3))
+    assert predicted.shape == (2000, STEPS, 3)
+    scores = linear_readout.by_step(predicted, *probe[1:], Classes(3))
+    assert scores[KEY] == 1
+    np.testing.assert_allclose(np.delete(scores, KEY), 1 / 3, atol=0.1)
+    at_key = probe[2].astype(float)
+    assert linear_readout.at_peak(predicted, at_key, probe[1], Classes(3)) == 1
+    fitting, probe = samples(500, rng, share=0.2), samples(300, rng, share=0.2)
+    found = [linear_readout.by_step(read(fitting, probe, kind), *probe[1:], kind) for kind in (TWO, Classes(2))]
+    np.testing.assert_allclose(found[0], found[1], atol=0.02)
 
 
 def test_scores_equal_scikit_learns_and_one_label_has_none():
     rng = np.random.default_rng(3)
     y, p = (rng.random(200) < 0.1).astype(float), rng.random(200)
-    assert score(p, y, False) == pytest.approx(balanced_accuracy_score(y, p > 0.5))
-    assert score(p, y + p, True) == pytest.approx(r2_score(y + p, p))
-    assert np.isnan(score(p, np.zeros(200), False))
-    assert np.isnan(score(p, np.ones(200), True))
+    assert TWO.score(p, y) == pytest.approx(balanced_accuracy_score(y, p > 0.5))
+    assert NUMBER.score(p, y + p) == pytest.approx(r2_score(y + p, p))
+    assert np.isnan(TWO.score(p, np.zeros(200)))
+    assert np.isnan(NUMBER.score(p, np.ones(200)))
+    classes, chances = rng.integers(0, 3, 200), rng.random((200, 4))  # the last class does not occur
+    likely = chances.argmax(axis=1)
+    assert Classes(4).score(chances, classes) == pytest.approx(
+        recall_score(classes, likely, labels=[0, 1, 2], average="macro")
+    )
 
 
 def test_values_that_never_change_do_not_end_the_fit():

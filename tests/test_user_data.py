@@ -31,7 +31,9 @@ def arrays(samples=100, steps=6, features=2):
 
 
 def task(path, name="file", **options):
-    return load_task(name) | {"path": str(path)} | options
+    """Return a task; the samples of a file stay on their scale, as their first values are their numbers."""
+    usual = {"standardise": "never"} if name == "file" else {}
+    return load_task(name) | {"path": str(path)} | usual | options
 
 
 def dated(path):
@@ -138,13 +140,16 @@ WRONG = {
         "x": np.full((100, 6, 2), None)
     },
     "y is an array of Python objects": {"y": np.array(["no", "yes"], object)[arrays()["y"]]},
-    "y has 3 classes (run, sit, walk): two are supported; keep two of them, or merge some.": {
-        "y": np.array(["walk", "run", "sit"])[np.arange(100) % 3]
+    "y has 100 classes (0, 1, 2, 3, 4 and 95 more): there may be at most 100, and each of two samples or more on": {
+        "y": np.arange(100)
     },
-    "y has 7 classes (0, 1, 2, 3, 4 and 2 more): two are supported; keep two of them, or merge some; for numbers to": {
-        "y": np.arange(100) % 7
+    "more on average; merge some; for numbers to predict, set task.kind=regression.": {"y": np.arange(100) // 1.5},
+    "y has 60 classes (class 00, class 01, class 02, class 03, class 04 and 55 more): there may be at most 100, and": {
+        "y": np.array([f"class {n % 60:02}" for n in range(100)])
     },
-    "y has 3 classes (column 0, column 1, column 2): two are supported": {"y": np.eye(3)[np.arange(100) % 3]},
+    "y is one-hot, (samples, 3), but no sample is of the class of its column 2: leave that column out.": {
+        "y": np.eye(3)[np.arange(100) % 2]
+    },
     "y is 0.5 in sample 1: a class must be a whole number, true or false, or a text; for numbers to predict, set": {
         "y": np.arange(100) / 2
     },
@@ -465,10 +470,176 @@ def test_a_split_in_which_all_labels_are_the_same_is_refused(tmp_path, monkeypat
         monkeypatch.setattr(module, "ROOT", tmp_path)
     one = task(saved(tmp_path, y=np.arange(100) == 0))
     study = dataclasses.replace(params(), data=DATA, probe=Probe(20), task=one)
-    with one_sentence(
-        "task file: y is 0 in all 20 validation samples, so there is nothing to learn or to score; raise"
-    ):
+    with one_sentence(" samples, so there is nothing to learn or to score; raise data.samples"):
         splits.write_all(study, lookup.draw_of(one))
+
+
+@pytest.mark.parametrize(
+    ("kind", "y", "names"),
+    [
+        ("texts", lambda y: np.array(["walk", "run", "sit"])[y], ("run", "sit", "walk")),
+        ("numbers from 0", lambda y: y, ("0", "1", "2")),
+        ("other numbers", lambda y: 10 * y - 5, ("-5", "5", "15")),
+        ("one-hot", lambda y: np.eye(3)[y], ("column 0", "column 1", "column 2")),
+    ],
+)
+def test_more_than_two_classes_become_numbers_and_keep_their_names(tmp_path, capsys, kind, y, names):
+    labels = np.arange(100) % 3
+    path = saved(tmp_path, y=y(labels))
+    lookup.check_task(task(path), DATA, 100)
+    x, found, _ = drawn(path)
+    assert lookup.meaning_of(task(path), DATA).classes == names
+    given = labels[x[:, 0, 0].astype(int)]
+    expected = np.array([2, 0, 1])[given] if kind == "texts" else given
+    np.testing.assert_array_equal(found, expected)
+    assert "classes" in capsys.readouterr().out
+
+
+def test_every_part_has_each_class_in_proportion_and_no_order(tmp_path):
+    y = np.arange(1000) % 100 < 3  # one in 33
+    x, labels, _ = lookup.draw_of(task(saved(tmp_path, **arrays(1000) | {"y": y})))(
+        None, None, 1000, Data(800, 0.25, 6, 2, 3, "zero_one", 0)
+    )
+    for part, count in ((slice(600), 18), (slice(600, 800), 6), (slice(800, 900), 3), (slice(900, None), 3)):
+        assert abs(labels[part].sum() - count) <= 1
+    assert sorted(x[:, 0, 0]) == list(range(1000))
+    gaps = np.diff(np.flatnonzero(labels[:600]))
+    assert gaps.max() > 2 * gaps.min()  # nothing tells the label of a sample by its place
+
+
+def test_a_class_that_a_part_lacks_is_named(tmp_path, monkeypatch):
+    for module in (folders, splits):
+        monkeypatch.setattr(module, "ROOT", tmp_path)
+    one = task(saved(tmp_path, y=np.array(["a", "b", "c"])[np.minimum(np.arange(100), 2)]))
+    study = dataclasses.replace(params(), data=DATA, probe=Probe(20), task=one)
+    with one_sentence(" samples is of class "):
+        splits.write_all(study, lookup.draw_of(one), lookup.meaning_of(one, DATA))
+
+
+def sides(path, data=DATA, samples=100, **options):
+    """Return the numbers of the samples to train on, to validate on, and others."""
+    x = lookup.draw_of(task(path, **options))(None, None, samples, data)[0][:, 0, 0].astype(int)
+    train, validation = data.train_samples, data.train_samples + data.validation_samples
+    return x[:train], x[train:validation], x[validation:]
+
+
+@pytest.mark.parametrize("kind", ["classification", "regression"])
+def test_a_given_split_is_honoured(tmp_path, capsys, kind):
+    y = arrays()["y"] if kind == "classification" else np.arange(100) / 7
+    split = np.array(["train", "test"])[np.arange(100) % 4 // 3]  # 75 and 25
+    train, validation, others = sides(
+        saved(tmp_path, y=y, split=split), Data(75, 0.2, 6, 2, 3, "zero_one", 0), 80, kind=kind
+    )
+    assert (split[train] == "train").all()
+    assert (split[[*validation, *others]] == "test").all()
+    assert len({*train, *validation, *others}) == 80
+    assert "split says which samples are trained on" in capsys.readouterr().out
+    three = np.array(["Train", "VAL", "test"])[np.repeat([0, 1, 2], [60, 25, 15])]
+    path = saved(tmp_path, y=y, part=three)
+    train, validation, others = sides(path, samples=95, split="part", kind=kind)
+    for side, word in ((train, "Train"), (validation, "VAL"), (others, "test")):
+        assert (three[side] == word).all()
+    with one_sentence("its split or groups leave 95 of its 100 samples, not 96; data.samples and probe.samples"):
+        sides(path, samples=96, split="part", kind=kind)
+
+
+@pytest.mark.parametrize("kind", ["classification", "regression"])
+def test_no_group_is_on_two_sides(tmp_path, capsys, kind):
+    groups = np.array([f"person {n // 5}" for n in range(100)])
+    y = (np.arange(100) // 5) % 2 if kind == "classification" else np.arange(100) / 7
+    found = sides(saved(tmp_path, y=y, groups=groups), Data(70, 0.25, 6, 2, 3, "zero_one", 0), 85, kind=kind)
+    on = [set(groups[side]) for side in found]
+    assert not on[0] & on[1]
+    assert not on[0] & on[2]
+    assert not on[1] & on[2]
+    assert "no value of groups is on two sides" in capsys.readouterr().out
+    assert kind == "regression" or len(set(y[found[1]])) == 2  # classes are spread over the sides
+
+
+GIVEN = {
+    "split is (99,): it must be (100,), one for each sample": {"split": np.full(99, "train")},
+    "split holds holdout: it must be train, validation or test": {"split": np.full(100, "holdout")},
+    "split is test for no sample: it must be for some": {"split": np.full(100, "train")},
+    "its split or groups leave 50 samples for train: data.samples and data.validation_share ask for 60": {
+        "split": np.repeat(["train", "test"], 50)
+    },
+    "its split or groups leave 15 samples for validation: data.samples and data.validation_share ask for 20": {
+        "split": np.repeat(["train", "validation", "test"], [60, 15, 25])
+    },
+    "groups is missing (NaN or None) in 1 of 100 samples (the first is sample 7): give each sample one": {
+        "groups": np.where(np.arange(100) == 7, np.nan, 1)
+    },
+    "groups has 2 different values: training, validation and probe need at least one each": {
+        "groups": np.arange(100) % 2
+    },
+    "sample 5 has samples of its group on another side of split: a group must be on one side": {
+        "split": np.repeat(["train", "test"], [65, 35]),
+        "groups": np.where(np.arange(100) == 5, 99, np.arange(100)),
+    },
+}
+
+
+@pytest.mark.parametrize("sentence", GIVEN)
+def test_sides_and_groups_that_do_not_fit_get_one_sentence(tmp_path, sentence):
+    with one_sentence(sentence):
+        lookup.check_task(task(saved(tmp_path, **GIVEN[sentence])), DATA, 80)
+
+
+@pytest.mark.parametrize("step", [None, "t"])
+def test_split_and_groups_are_columns_of_tables_too(tmp_path, step):
+    split, groups = np.repeat(["train", "test"], [64, 36]), np.arange(100) // 2
+    if step:
+        table = rows(split=0, groups=0).sort_values(["id", "t"])
+        table = table.assign(split=split[table["id"]], groups=groups[table["id"]])
+        options = {"y": "label", "sample": "id", "step": "t"}
+    else:
+        table = pd.DataFrame(arrays()["x"][:, :, 0]).assign(y=arrays()["y"], split=split, groups=groups)
+        options = {}
+    data = dataclasses.replace(DATA, input_dim=2 if step else 1)
+    train, validation, others = sides(write_table(tmp_path / "mine.csv", table), data, 90, **options)
+    assert max(train) < 64 <= min(*validation, *others)
+    assert not set(groups[validation]) & set(groups[others])
+
+
+def test_x_and_numbers_to_predict_are_standardised_by_the_training_samples(tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    x, y = rng.normal([1e5, 0], [1e3, 1], (100, 6, 2)), rng.normal(2e6, 1e6, 100)
+    path = saved(tmp_path, x=x, y=y)
+    one = task(path, kind="regression", standardise="auto")
+    found_x, found_y, _ = lookup.draw_of(one)(None, None, 100, DATA)
+    raw_x, raw_y, _ = lookup.draw_of(one | {"standardise": "never"})(None, None, 100, DATA)
+    mean, sd = raw_x[:60].mean(axis=(0, 1), dtype=float), raw_x[:60].std(axis=(0, 1), dtype=float)
+    np.testing.assert_allclose(found_x, (raw_x - mean) / sd, atol=1e-5)
+    np.testing.assert_allclose(found_y, (raw_y - raw_y[:60].mean(dtype=float)) / raw_y[:60].std(dtype=float), atol=1e-5)
+    said = capsys.readouterr().out
+    assert said.startswith(f"task.path is {path}: x is standardised by its training samples, which are 9.9")
+    assert "y is standardised by its training samples, which are 2" in said
+    assert "task.standardise=never leaves it as it is" in said
+    scale = lookup.meaning_of(one, DATA).scale
+    np.testing.assert_allclose(scale["x"]["mean"], mean)
+    np.testing.assert_allclose(scale["y"]["sd"], [raw_y[:60].std(dtype=float)])
+    assert "scale" not in lookup.meaning_of(one | {"standardise": "never"}, DATA).text()
+
+
+def test_only_a_scale_that_asks_for_it_is_changed_by_auto(tmp_path):
+    x = np.random.default_rng(0).standard_normal((100, 6, 2))
+    x[:, :, 1] = 3  # a feature that never changes
+    for divided, changed in ((1, False), (20, True)):
+        path = saved(tmp_path, x=x / divided)
+        auto, never, always = (drawn(path, standardise=word)[0] for word in ("auto", "never", "always"))
+        assert (auto == always).all() == changed
+        assert (auto == never).all() != changed
+        np.testing.assert_allclose(always[:, :, 1], 0, atol=1e-6)
+    with one_sentence("task.standardise is yes: it must be one of auto, always, never."):
+        drawn(path, standardise="yes")
+
+
+def test_a_feature_that_looks_like_a_time_is_pointed_out(tmp_path, capsys):
+    x = arrays()["x"]
+    x[:, :, 1] = 1_700_000_000 + 1000 * np.arange(600).reshape(100, 6)
+    drawn(saved(tmp_path, x=x))
+    said = "feature 1 is large and never falls within a sample: if it is a time, leave it out, or subtract its first"
+    assert said in capsys.readouterr().out
 
 
 def test_a_file_has_no_samples_for_each_seed(tmp_path):

@@ -9,7 +9,7 @@ from pipeline.tasks import lookup
 
 def stage(config: Config) -> None:
     """Write the training, validation and probe split."""
-    written = splits.write_all(config, lookup.draw_of(config.task))
+    written = splits.write_all(config, lookup.draw_of(config.task), lookup.meaning_of(config.task, config.data))
     made_on.note(machine.description(), *written.values())
     for split, samples in splits.sizes(config).items():
         print(f"{split:<10} {samples:>9,} samples -> {folders.shown(written[split])}")

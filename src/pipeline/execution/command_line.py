@@ -3,6 +3,7 @@
 Only this module knows Hydra.
 """
 
+import dataclasses
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -138,6 +139,9 @@ def _checked(values: DictConfig, own: HydraConf) -> Config:
     check_size(config)
     needed = max(config.data.samples + config.probe.samples, config.controls.null_key_samples)
     lookup.check_task(config.task, config.data, needed)
+    if config.controls.null_key_samples > config.data.samples:  # a file may have too few on one of its sides
+        many = dataclasses.replace(config.data, samples=config.controls.null_key_samples)
+        lookup.check_task(config.task, many, config.controls.null_key_samples)
     return config
 
 

@@ -121,30 +121,34 @@ _ABOUT_SHAPE = (peak_skill, entropy, input_dependence)
 MEASURES = {measure.__name__: measure for measure in (*_ABOUT_KEY, *_ABOUT_SHAPE)}
 
 
-def summarize(attention: Attention, mask: Mask, classes: NDArray[np.floating] | None) -> dict[str, float]:
+def summarize(
+    attention: Attention, mask: Mask, classes: NDArray[np.floating] | None, count: int = 2
+) -> dict[str, float]:
     """Return name of a measure -> mean over the samples of one seed that have a value, NaN where none has.
 
-    `key_mass` is also averaged for each label: `classes` (samples,) are labels 0 and 1, None for a regression.
+    `key_mass` is also averaged for each label, as in `means_by_label`.
     """
     means = {name: mean(measure(attention, mask)) for name, measure in MEASURES.items()}
-    by_label = means_by_label("key_mass", key_mass(attention, mask), classes)
+    by_label = means_by_label("key_mass", key_mass(attention, mask), classes, count)
     return means | by_label
 
 
-def agreement(weights: Attention, attention: Attention, classes: NDArray[np.floating] | None) -> dict[str, float]:
+def agreement(
+    weights: Attention, attention: Attention, classes: NDArray[np.floating] | None, count: int = 2
+) -> dict[str, float]:
     """Return `kendall_tau` between another weighting and attention, over all samples and over those of each label.
 
     Samples in which one of the two is constant are left out.
     """
-    return means_by_label("kendall_tau", kendall_tau(weights, attention), classes)
+    return means_by_label("kendall_tau", kendall_tau(weights, attention), classes, count)
 
 
-def means_by_label(name: str, values: Values, classes: NDArray[np.floating] | None) -> dict[str, float]:
-    """Return the mean of values (samples,) over all samples, and over those of each label as `name_y0`, `name_y1`.
+def means_by_label(name: str, values: Values, classes: NDArray[np.floating] | None, count: int = 2) -> dict[str, float]:
+    """Return the mean of values (samples,) over all samples, and over those of each label as `name_y0`, `name_y1`, ….
 
-    Samples without a value are left out; `classes` (samples,) are labels 0 and 1, None for a regression.
+    Samples without a value are left out; `classes` (samples,) are labels from 0 to `count` - 1, None for a regression.
     """
-    labels = [] if classes is None else [(f"{name}_y{label}", classes == label) for label in (0, 1)]
+    labels = [] if classes is None else [(f"{name}_y{label}", classes == label) for label in range(count)]
     return {name: mean(values), **{named: mean(values[own]) for named, own in labels}}
 
 

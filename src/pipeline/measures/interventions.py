@@ -1,9 +1,9 @@
 """What predictions do when a trained model gets other attention, or when what it attends to is removed.
 
 A trained model is given as functions of arrays: `head` maps weighted values (samples, steps, features) to outputs
-(samples,), `tail` maps the values that attention weighs to outputs, attention included. Outputs are logits, or the
-numbers that a regression predicts. `values` and `weights` are (samples, steps, features); `at` (samples,) are time
-steps.
+(samples,), `tail` maps the values that attention weighs to outputs, attention included. Outputs are logits, of more
+than two classes (samples, classes), or the numbers that a regression predicts. `values` and `weights` are (samples,
+steps, features); `at` (samples,) are time steps.
 """
 
 from collections.abc import Callable
@@ -97,14 +97,15 @@ def most_different(
 def by_step(head: Function, weighted: Array) -> Array | None:
     """Return what each step adds to the output, (samples, steps); None if the head is not additive over the steps.
 
-    `weighted` (samples, steps, features) is the input of the head.
+    It is (samples, steps, classes) for more than two classes. `weighted` (samples, steps, features) is the input of
+    the head.
     """
     steps, base = weighted.shape[1], head(np.zeros_like(weighted))
     whole = head(weighted) - base
 
     def parts(edges: list[int]) -> NDArray[np.float64]:
-        """Return what stretches of steps add, each up to the next edge, (samples, stretches)."""
-        added = np.zeros((len(weighted), len(edges) - 1))
+        """Return what stretches of steps add, each up to the next edge, (samples, stretches) or with classes."""
+        added = np.zeros((len(weighted), len(edges) - 1, *base.shape[1:]))
         for index, (first, last) in enumerate(pairwise(edges)):
             alone = np.zeros_like(weighted)
             alone[:, first:last] = weighted[:, first:last]

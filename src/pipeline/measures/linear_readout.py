@@ -11,60 +11,74 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.measures.attention_measures import Attention, Mask
-from pipeline.models.held_out_score import score
+from pipeline.models.outputs import Output
 
 Array = NDArray[np.floating]
 Values = NDArray[np.float64]
 RIDGE = 1e-3  # of the mean square of the values: a state that never changes must not end the fit
 
 
-def fit(values: Array, y: Array, mask: Mask, regression: bool) -> Values:
-    """Return coefficients (steps, features + 1), the last one the intercept: least squares with a small ridge.
+def fit(values: Array, y: Array, mask: Mask, output: Output) -> Values:
+    """Return coefficients, the last one of a column the intercept: least squares with a small ridge.
 
     Args:
         values: what attention weighs, (samples, steps, features).
-        y: labels (samples,), 0 and 1 or any numbers; both classes count the same, however many samples they have.
+        y: labels (samples,), of classes or any numbers; all classes count the same, however many samples they have.
         mask: key steps, (samples, steps).
-        regression: whether the labels are numbers.
+        output: what the labels are: classes or numbers.
+
+    Returns:
+        (columns, steps, features + 1): one column, or one for each of more than two classes, fitted to one-hot labels.
     """
     design, weight = _with_intercept(values), concerned(mask).astype(np.float64)
-    if not regression:
-        for label in (0, 1):
-            own = (y == label)[:, None]
-            weight *= np.where(own, 1 / np.maximum((weight * own).sum(axis=0), 1), 1)
+    for label in range(output.classes):
+        own = (y == label)[:, None]
+        weight *= np.where(own, 1 / np.maximum((weight * own).sum(axis=0), 1), 1)
     weight /= np.maximum(weight.sum(axis=0), 1e-12)
     weighted = design * weight[:, :, None]
     # NumPy's `einsum` sums in the same order on any processor; LAPACK does not.
     gram = np.einsum("nti,ntj->tij", weighted, design)
     diagonal = np.arange(design.shape[2])
     gram[:, diagonal, diagonal] += RIDGE * np.einsum("tii->t", gram)[:, None] / len(diagonal)
-    return _solve(gram, np.einsum("nti,n->ti", weighted, y.astype(np.float64)))
+    columns = output.targets(y).reshape(len(y), -1).T
+    return np.stack([_solve(gram, np.einsum("nti,n->ti", weighted, column)) for column in columns])
 
 
 def predict(coefficients: Values, values: Array) -> Values:
-    """Return the prediction of `fit` at each step, (samples, steps); above 1/2 it is label 1."""
-    return np.asarray(np.einsum("nti,ti->nt", _with_intercept(values), coefficients))
+    """Return the predictions of `fit` at each step: (samples, steps), where above 1/2 is label 1, if it has one column.
+
+    Else they are (samples, steps, classes), and the class with the largest one is predicted.
+    """
+    design = _with_intercept(values)
+    columns = [np.einsum("nti,ti->nt", design, column) for column in coefficients]
+    return columns[0] if len(columns) == 1 else np.stack(columns, axis=2)
 
 
-def by_step(predicted: Values, y: Array, mask: Mask, regression: bool) -> Values:
+def by_step(predicted: Values, y: Array, mask: Mask, output: Output) -> Values:
     """Return the score of the predictions at each step, (steps,): balanced accuracy, or R² in a regression."""
     chosen = concerned(mask)
-    return np.array(
-        [score(at_step[own], y[own], regression) for at_step, own in zip(predicted.T, chosen.T, strict=True)]
-    )
+    return np.array([output.score(predicted[own, step], y[own]) for step, own in enumerate(chosen.T)])
 
 
-def at_peak(predicted: Values, attention: Attention, y: Array, regression: bool) -> float:
+def at_peak(predicted: Values, attention: Attention, y: Array, output: Output) -> float:
     """Return the score of what is read at each sample's most attended step: balanced accuracy, or R²."""
-    return score(predicted[np.arange(len(y)), attention.argmax(axis=1)], y, regression)
+    return output.score(predicted[np.arange(len(y)), attention.argmax(axis=1)], y)
 
 
-def gain(values: Array, y: Array) -> Values:
+def gain(values: Array, y: Array, output: Output) -> Values:
     """Return how far apart the values of different labels are, (steps,).
 
-    It is the distance between the values expected for labels one standard deviation above and below their mean: for two
-    equally likely classes, between the means of the classes.
+    It is twice the standard deviation of the values expected for the labels: for two equally likely classes, the
+    distance between the means of the classes; in a regression, the distance between the values expected for labels one
+    standard deviation above and below their mean.
     """
+    if output.classes > 2:
+        members = [y == label for label in range(output.classes)]
+        mean = values.mean(axis=0, dtype=np.float64)
+        offsets = [values[own].mean(axis=0, dtype=np.float64) - mean for own in members if own.any()]
+        shares = [own.mean() for own in members if own.any()]
+        squares = [share * np.einsum("ti,ti->t", away, away) for share, away in zip(shares, offsets, strict=True)]
+        return np.asarray(2 * np.sqrt(np.sum(squares, axis=0)))
     centred = (y - y.mean(dtype=np.float64)) / max(y.std(dtype=np.float64), 1e-12)
     slope = np.einsum("nti,n->ti", values.astype(np.float64), centred) / len(y)
     return np.asarray(2 * np.sqrt(np.einsum("ti,ti->t", slope, slope)))

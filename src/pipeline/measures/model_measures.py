@@ -5,10 +5,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
-from scipy.special import expit
 
 from pipeline.measures import attention_measures, attribution, interventions, linear_readout
-from pipeline.models import held_out_score
+from pipeline.models.outputs import Output
 from pipeline.settings.schema import Explain
 
 if TYPE_CHECKING:
@@ -31,10 +30,10 @@ class TrainedModel:
     """A trained model and its attention on some samples, for the measures that need the model."""
 
     def __init__(
-        self, functions: "Functions", samples: Samples, weights: Array, regression: bool, settings: Explain
+        self, functions: "Functions", samples: Samples, weights: Array, kind: Output, settings: Explain
     ) -> None:
         self.functions, self.samples, self.weights = functions, samples, weights
-        self.regression, self.settings = regression, settings
+        self.kind, self.settings = kind, settings
         self.values = functions.values(samples.x)
         self.weighted = functions.attend(self.values)[0]
         self.output = functions.head(self.weighted)
@@ -54,12 +53,12 @@ class TrainedModel:
         """Return how well, and from which steps, a linear model reads the label from what attention weighs."""
         _, y, mask = self.samples
         values = self.functions.values(fitting.x)
-        coefficients = linear_readout.fit(values, fitting.y, fitting.mask, self.regression)
+        coefficients = linear_readout.fit(values, fitting.y, fitting.mask, self.kind)
         predicted = linear_readout.predict(coefficients, self.values)
-        at_peak = linear_readout.at_peak(predicted, self.weights.mean(axis=2), y, self.regression)
+        at_peak = linear_readout.at_peak(predicted, self.weights.mean(axis=2), y, self.kind)
         steps = {
-            "readout": linear_readout.by_step(predicted, y, mask, self.regression),
-            "gain": linear_readout.gain(values, fitting.y),
+            "readout": linear_readout.by_step(predicted, y, mask, self.kind),
+            "gain": linear_readout.gain(values, fitting.y, self.kind),
         }
         return {"readout_at_peak": at_peak}, steps
 
@@ -67,13 +66,16 @@ class TrainedModel:
         """Return each step's share in how the output follows the label, where the head adds up what steps contribute.
 
         It is the covariance of the step's contribution with the label over that of all contributions: for two classes,
-        the share in the gap between their mean logits.
+        the share in the gap between their mean logits. For more classes, the covariances of a class's logit with
+        whether a sample is of that class are summed.
         """
         _, y, mask = self.samples
         added = interventions.by_step(self.functions.head, self.weighted) if self.weighted.ndim == 3 else None
         if added is None:
             return {}, {}
-        share = np.einsum("n,nt->nt", y - y.mean(dtype=np.float64), added)
+        targets = self.kind.targets(y)
+        centred = targets - targets.mean(axis=0)
+        share = np.einsum("n,nt->nt" if centred.ndim == 1 else "nc,ntc->nt", centred, added)
         if not share.sum():  # one label only, or an output that does not follow it
             return {}, {}
         share = share / share.sum()
@@ -113,7 +115,7 @@ class TrainedModel:
             ("permuted", shuffled),
             ("mean_attention", interventions.averaged(head, values, weights)[None]),
         ):
-            scores = [held_out_score.score(self._prediction(output), y, self.regression) for output in outputs]
+            scores = [self.kind.score(self.kind.prediction(output), y) for output in outputs]
             measures[f"{name}_change"] = float(np.mean([self._change(output).mean() for output in outputs]))
             measures[f"{name}_score"] = float(np.mean(scores))
         distance = interventions.most_different(
@@ -121,26 +123,19 @@ class TrainedModel:
         )
         return measures | self._by_label("adversarial_distance", distance)
 
-    def _prediction(self, output: Array) -> NDArray[np.float64]:
-        """Return the probability of label 1, or the number that a regression predicts."""
-        numbers = output.astype(np.float64)
-        return numbers if self.regression else np.asarray(expit(numbers))
-
     def _change(self, output: Array) -> NDArray[np.float64]:
-        """Return by how much predictions differ from those of the trained model: in a regression, in SDs of y."""
-        unit = max(float(self.samples.y.std(dtype=np.float64)), 1e-12) if self.regression else 1.0
-        return np.asarray(np.abs(self._prediction(output) - self._prediction(self.output)) / unit)
+        """Return by how much predictions differ from those of the trained model; see `Output.change`."""
+        before, after = self.kind.prediction(self.output), self.kind.prediction(output)
+        return self.kind.change(before, after, self.samples.y)
 
     def _lost(self, output: Array) -> NDArray[np.float64]:
-        """Return the probability that the predicted class loses; in a regression, the change of the prediction."""
-        if self.regression:
-            return self._change(output)
-        before, after = self._prediction(self.output), self._prediction(output)
-        return np.asarray(np.where(before > 0.5, before - after, after - before))
+        """Return what predictions lose; see `Output.lost`."""
+        before, after = self.kind.prediction(self.output), self.kind.prediction(output)
+        return self.kind.lost(before, after, self.samples.y)
 
     def _by_label(self, name: str, values: NDArray[np.float64]) -> dict[str, float]:
-        classes = None if self.regression else self.samples.y
-        return attention_measures.means_by_label(name, values, classes)
+        classes = self.samples.y if self.kind.classes else None
+        return attention_measures.means_by_label(name, values, classes, self.kind.classes)
 
 
 def value_weighted(values: Array, weights: Array) -> NDArray[np.float64]:

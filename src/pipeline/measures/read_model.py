@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pipeline.measures import attention_measures, attribution
 from pipeline.measures.model_measures import Samples, TrainedModel, value_weighted
 from pipeline.models.fit import train_seed
+from pipeline.models.outputs import TWO_CLASSES, Output, output_of
 from pipeline.results.splits import Split
 from pipeline.results.stage_files import (
     UNTRAINED,
@@ -21,7 +22,9 @@ from pipeline.results.stage_files import (
     TrainedSeed,
     Weights,
 )
+from pipeline.settings.project import UserError
 from pipeline.settings.schema import Data, Explain, Study, Variant
+from pipeline.settings.validation import refused
 
 if TYPE_CHECKING:
     from pipeline.models.functions import Functions
@@ -47,22 +50,28 @@ def samples_of(split: Split, start: int = 0, stop: int | None = None) -> Samples
 def analyze_seed(study: Study, probe: Split, training: Split, seed: int, trained: TrainedSeed) -> AnalyzedSeed:
     """Return the attention of a seed's model on the probe samples, and what it is compared with.
 
-    A linear readout of what attention weighs is fitted on training samples.
+    A linear readout of what attention weighs is fitted on training samples. A `UserError` if `explain.target` is no
+    class.
     """
+    output = output_of(study.regression, trained.classes)
+    explained_class = _explained_class(study, trained.classes)
     samples, settings, snapshots = samples_of(probe), study.explain, trained.snapshots
     fitting = samples_of(training, 0, settings.readout_samples)
-    history = [attention(study, snapshots.at(point), samples.x).mean(axis=2) for point in range(len(snapshots.batches))]
+    points = (snapshots.at(point) for point in range(len(snapshots.batches)))
+    history = [attention(study, weights, samples.x, output).mean(axis=2) for weights in points]
     intervening, occluding = (default_rng(child) for child in SeedSequence((settings.seed, seed)).spawn(2))
-    weights, result = read(study, trained.weights, samples, fitting, intervening)
-    averaged, classes, functions = weights.mean(axis=2), _classes(study, samples), _functions(study)
+    weights, result = read(study, trained, samples, fitting, intervening)
+    averaged, functions = weights.mean(axis=2), _functions(study, output)
+    classes, count = samples.y if output.classes else None, output.classes
+    targets = samples.y.astype(np.int64) if explained_class is None else np.full(len(samples.y), explained_class)
     others = {
         VALUE_WEIGHTED: value_weighted(functions.values(samples.x), weights),
         UNTRAINED: history[0],
-        **explanations(functions, samples.x, settings, occluding),
+        **explanations(functions, samples.x, targets, settings, occluding),
     }
     scores = {
-        name: attention_measures.summarize(other, samples.mask, classes)
-        | attention_measures.agreement(other, averaged, classes)
+        name: attention_measures.summarize(other, samples.mask, classes, count)
+        | attention_measures.agreement(other, averaged, classes, count)
         for name, other in others.items()
     }
     vectors = np.stack([point.mean(axis=0, dtype=np.float64) for point in history])
@@ -70,15 +79,15 @@ def analyze_seed(study: Study, probe: Split, training: Split, seed: int, trained
     return AnalyzedSeed(averaged, result, ExplainedSeed(scores, snapshots.batches, vectors, masses))
 
 
-def attention(study: Study, weights: Weights, x: Array) -> Array:
+def attention(study: Study, weights: Weights, x: Array, output: Output = TWO_CLASSES.output) -> Array:
     """Return attention weights on the samples `x`, both (samples, steps, features).
 
     `weights` are those of the study's model, or only those that determine attention. A `UserError` if the attention
-    weights of a sample do not sum to 1 in each feature.
+    weights of a sample do not sum to 1 in each feature. `output` is what the model puts out.
     """
     from pipeline.models.build import check_sums, set_weights
 
-    functions = _functions(study)
+    functions = _functions(study, output)
     set_weights(functions.model.attention, weights)
     read = functions.attention(x)
     check_sums(read, study.chosen_variant().name)
@@ -86,7 +95,7 @@ def attention(study: Study, weights: Weights, x: Array) -> Array:
 
 
 def read(
-    study: Study, trained: Weights, samples: Samples, fitting: Samples, rng: Generator
+    study: Study, trained: TrainedSeed, samples: Samples, fitting: Samples, rng: Generator
 ) -> tuple[Array, AttendedSeed]:
     """Return the attention weights of a trained model (samples, steps, features), and all measures of them.
 
@@ -94,34 +103,42 @@ def read(
     """
     from pipeline.models.build import set_weights
 
-    functions = _functions(study)
-    set_weights(functions.model.classifier, trained)
-    weights = attention(study, trained, samples.x)
-    result = attended(weights.mean(axis=2), samples.mask, _classes(study, samples))
-    model = TrainedModel(functions, samples, weights, study.regression, study.explain)
+    output = output_of(study.regression, trained.classes)
+    functions = _functions(study, output)
+    set_weights(functions.model.classifier, trained.weights)
+    weights = attention(study, trained.weights, samples.x, output)
+    classes = samples.y if output.classes else None
+    result = attended(weights.mean(axis=2), samples.mask, classes, output.classes)
+    model = TrainedModel(functions, samples, weights, output, study.explain)
     measures, steps = model.measured(fitting, rng)
     return weights, result._replace(measures=result.measures | measures, steps=steps)
 
 
-def attended(weights: Array, mask: Mask, classes: Array | None) -> AttendedSeed:
-    """Return mean vector and measures of attention weights (samples, steps); `classes` are labels 0 and 1, if any."""
+def attended(weights: Array, mask: Mask, classes: Array | None, count: int = 2) -> AttendedSeed:
+    """Return mean vector and measures of attention weights (samples, steps).
+
+    `classes` are labels of a number of classes, None in a regression.
+    """
     vector = weights.mean(axis=0, dtype=np.float64)
-    return AttendedSeed(vector, mask.mean(axis=0), attention_measures.summarize(weights, mask, classes))
+    return AttendedSeed(vector, mask.mean(axis=0), attention_measures.summarize(weights, mask, classes, count))
 
 
-def explanations(functions: "Functions", x: Array, settings: Explain, rng: Generator) -> dict[str, NDArray[np.float64]]:
+def explanations(
+    functions: "Functions", x: Array, targets: NDArray[np.int64], settings: Explain, rng: Generator
+) -> dict[str, NDArray[np.float64]]:
     """Return explanation -> weights (samples, steps), each at least 0, summing to 1 over the steps.
 
-    `functions` are those of a trained model, `x` is (samples, steps, features), `settings` the numbers of integration
-    steps and of permutations; `rng` draws the permutations of occlusion.
+    `functions` are those of a trained model, `x` is (samples, steps, features), `targets` (samples,) the class whose
+    log-odds are explained, `settings` the numbers of integration steps and of permutations; `rng` draws the
+    permutations of occlusion. With two classes, the logit is explained: those are the log-odds of either, up to sign.
     """
-    gradient, points = functions.gradient, settings.integration_steps
+    (logit, gradient), points = functions.explained(targets), settings.integration_steps
     mean, zero = x.mean(axis=0), np.zeros_like(x[0])
     attributions = {
         "gradient x input": attribution.gradient_x_input(gradient, x),
         "integrated gradients from the mean": attribution.integrated_gradients(gradient, x, mean, points),
         "integrated gradients from zero": attribution.integrated_gradients(gradient, x, zero, points),
-        "occlusion": attribution.occlusion(functions.logit, x, rng, settings.permutations),
+        "occlusion": attribution.occlusion(logit, x, rng, settings.permutations),
     }
     return {name: attribution.importance(values) for name, values in attributions.items()}
 
@@ -145,16 +162,21 @@ def control_seed(
         samples_of(samples[0], 0, study.explain.readout_samples),
         samples_of(samples[1], 0, study.controls.probe_samples),
     )
-    _, result = read(study, trained.weights, probe, fitting, default_rng((study.explain.seed, seed)))
+    _, result = read(study, trained, probe, fitting, default_rng((study.explain.seed, seed)))
     return ControlRun(name, variant, seed, trained.loss, trained.scores, result, trained.curve)
 
 
-def _classes(study: Study, samples: Samples) -> Array | None:
-    """Return the labels of a classification."""
-    return None if study.regression else samples.y
+def _explained_class(study: Study, classes: tuple[str, ...]) -> int | None:
+    """Return the label of the class that `explain.target` names, None if it names none."""
+    target, known = study.explain.target, classes or ("0", "1")
+    if target is None:
+        return None
+    if target not in known:
+        raise UserError(refused("explain.target", target, f"null, or one of {', '.join(known)}"))
+    return known.index(target)
 
 
-def _functions(study: Study) -> "Functions":
+def _functions(study: Study, output: Output) -> "Functions":
     from pipeline.models.functions import functions
 
-    return functions(study.data.shape, study.model, study.chosen_variant())
+    return functions(study.data.shape, study.model, study.chosen_variant(), output)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from pipeline.models import portable_algebra
 from pipeline.models.attention_layers import StepAttention
+from pipeline.models.outputs import PROBABILITY, Last
 from pipeline.results.stage_files import Weights
 from pipeline.settings.project import UserError
 from pipeline.settings.schema import Model, Shape, Variant
@@ -35,8 +36,8 @@ Layers = Callable[[KerasTensor], KerasTensor]
 class AttentionModel(NamedTuple):
     """A model and, on the same layers, its parts.
 
-    `classifier` maps (batch, steps, features) to the probability of label 1, shape (batch, 1), or to its logit, or to
-    the number that a regression predicts.
+    `classifier` maps (batch, steps, features) to the probability of label 1, shape (batch, 1), or to the probabilities
+    of more than two classes, (batch, classes), or to their logits, or to the number that a regression predicts.
     `attention` maps the same input to attention weights (batch, steps, attended features or heads).
     `values` maps the same input to the input of the attention layer, `attend` maps that to the layer's output and its
     weights, and `head` maps that output to the classifier's.
@@ -49,18 +50,11 @@ class AttentionModel(NamedTuple):
     head: keras.Model
 
 
-def output_of(regression: bool) -> str:
-    """Return the activation of the output layer: of a probability, or of any number."""
-    return "linear" if regression else "sigmoid"
-
-
-def build(
-    shape: Shape, model: Model, variant: Variant, seed: SeedSequence, activation: str = "sigmoid"
-) -> AttentionModel:
+def build(shape: Shape, model: Model, variant: Variant, seed: SeedSequence, last: Last = PROBABILITY) -> AttentionModel:
     """Build a variant with the initial weights of a seed.
 
-    - before: input, attention layer, LSTM, dense sigmoid;
-    - after: input, LSTM with all its states, attention layer over them, flatten, dense sigmoid.
+    - before: input, attention layer, LSTM, dense sigmoid (for more than two classes, softmax);
+    - after: input, LSTM with all its states, attention layer over them, flatten, the same dense layer.
 
     Where the attention layer gives one vector instead of one for each step, the dense layer follows it directly. With
     `reader: dense`, a variant has a dense layer of 64 units over all steps instead of the LSTM.
@@ -70,7 +64,7 @@ def build(
         model: the recurrent layer, an LSTM or another, and its size.
         variant: the attention layer and its placement.
         seed: of the initial weights: Keras' default initializers, each with a draw of its own.
-        activation: of the output; "linear" gives logits.
+        last: the last layer; by default, it gives the probability of label 1.
 
     Raises:
         UserError: if the variant's attention layer cannot be used in this way.
@@ -81,7 +75,7 @@ def build(
     before = variant.placement == "before"
     reader = _dense_reader(draws) if variant.reader == "dense" else recurrent_layer(model, not before, draws)
     kernel = keras.initializers.GlorotUniform(draws[3])
-    output = keras.layers.Dense(1, activation, kernel_initializer=kernel, name="output")
+    output = keras.layers.Dense(*last, kernel_initializer=kernel, name="output")
     inputs = keras.Input((shape.time_steps, shape.input_dim), name="sequence")
     values = inputs if before else reader(inputs)
     layer = attention_layer(variant, draws[0])
@@ -187,9 +181,9 @@ def check_sums(weights: NDArray[np.floating], name: str) -> None:
 
 
 @lru_cache(maxsize=1)
-def classifier(shape: Shape, model: Model, variant: Variant, regression: bool) -> keras.Model:
+def classifier(shape: Shape, model: Model, variant: Variant, last: Last) -> keras.Model:
     """Return a variant's classifier, built once in a process, to be given trained weights."""
-    return build(shape, model, variant, SeedSequence(0), output_of(regression)).classifier
+    return build(shape, model, variant, SeedSequence(0), last).classifier
 
 
 def get_weights(model: keras.Model) -> Weights:

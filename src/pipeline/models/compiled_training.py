@@ -7,19 +7,22 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from pipeline.models.outputs import TWO_CLASSES, Goal
+
 Steps = Callable[[NDArray[np.float32], NDArray[np.float32], int], tuple[float, float]]
 
 
-def training_steps(classifier: keras.Model, optimizer: keras.Optimizer, variance: float | None = None) -> Steps:
+def training_steps(classifier: keras.Model, optimizer: keras.Optimizer, goal: Goal = TWO_CLASSES) -> Steps:
     """Return a function that trains a classifier on several batches, in one program compiled by XLA.
 
     It takes `x` (group, batch, steps, features), `y` (group, batch, 1) and the number of batches in them; the rest is
-    padding. It returns the sums over these batches of binary cross-entropy (nats) and accuracy. For a regression,
-    `variance` is that of all labels, and the sums are of mean squared error and coefficient of determination. Losses
-    that layers add are minimized, too, but not in these sums. Starting a program takes half as long as a training step,
-    so the whole group is one program.
+    padding. It returns the sums over these batches of loss and score as the output of the `goal` defines them:
+    cross-entropy (nats) and accuracy, or mean squared error and coefficient of determination. In the loss, samples of
+    each class count as the class weights of the goal say. Losses that layers add are
+    minimized, too, but not in these sums. Starting a program takes half as long as a training step, so the whole group
+    is one program.
     """
-    loss_of = keras.losses.binary_crossentropy if variance is None else keras.losses.mean_squared_error
+    output, class_weights = goal
     variables, others = classifier.trainable_variables, classifier.non_trainable_variables
 
     def train_group(x: tf.Tensor, y: tf.Tensor, count: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -31,13 +34,15 @@ def training_steps(classifier: keras.Model, optimizer: keras.Optimizer, variance
                 p, states, added = classifier.stateless_call(
                     values, states, x[index], training=True, return_losses=True
                 )
-                batch_loss = tf.reduce_mean(loss_of(y[index], p))
+                losses = output.losses(y[index], p)
+                if class_weights is not None:
+                    losses *= tf.gather(tf.constant(class_weights, tf.float32), tf.cast(y[index][:, 0], tf.int32))
+                batch_loss = tf.reduce_mean(losses)
                 minimized = sum(added, batch_loss)
             optimizer.apply(tape.gradient(minimized, values), variables)
             for variable, state in zip(others, states, strict=True):
                 variable.assign(state)
-            reached = _accuracy(y[index], p) if variance is None else 1 - batch_loss / variance
-            return index + 1, loss + batch_loss, score + reached
+            return index + 1, loss + batch_loss, score + output.batch_score(y[index], p)
 
         _, loss, score = tf.while_loop(lambda index, *_: index < count, step, (0, 0.0, 0.0))
         return loss, score
@@ -49,7 +54,3 @@ def training_steps(classifier: keras.Model, optimizer: keras.Optimizer, variance
         return float(loss), float(score)
 
     return steps
-
-
-def _accuracy(y: tf.Tensor, p: tf.Tensor) -> tf.Tensor:
-    return tf.reduce_mean(tf.cast((p > 0.5) == (y > 0.5), tf.float32))

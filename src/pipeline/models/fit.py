@@ -9,8 +9,9 @@ import numpy as np
 from numpy.random import Generator, SeedSequence, default_rng
 from numpy.typing import NDArray
 
-from pipeline.models import held_out_score
 from pipeline.models.batches import batches_per_epoch, groups
+from pipeline.models.held_out_score import Predict
+from pipeline.models.outputs import Goal, class_weights, output_of
 from pipeline.results.splits import Split
 from pipeline.results.stage_files import Point, Snapshots, TrainedSeed, Weights
 from pipeline.settings.project import UserError
@@ -40,19 +41,21 @@ def train_seed(study: Study, seed: int, split: Split, held_out: Split, observe: 
     Raises:
         UserError: if the loss becomes NaN or infinite.
     """
-    from pipeline.models.build import build, get_weights, output_of
+    from pipeline.models.build import build, get_weights
 
     initial, order = SeedSequence(seed).spawn(2)
-    shape, variant, regression = study.data.shape, study.chosen_variant(), study.regression
-    variance = float(split.rows("y").var(dtype=np.float64)) if regression else None
-    compiled = _compiled(shape, study.model, study.train, variant, variance)
-    start = build(shape, study.model, variant, initial, output_of(regression))
+    shape, variant, y = study.data.shape, study.chosen_variant(), split.rows("y")
+    variance = float(y.var(dtype=np.float64)) if study.regression else 1.0
+    output = output_of(study.regression, split.classes, variance)
+    goal = Goal(output, class_weights(y, output, study.train.class_weights))
+    compiled = _compiled(shape, study.model, study.train, variant, goal)
+    start = build(shape, study.model, variant, initial, output.last)
     compiled.reset(start.classifier)
     curve, snapshots = _fit(compiled, split, study.train, default_rng(order), observe)
-    score_of = held_out_score.regression if regression else held_out_score.classification
-    loss, scores = score_of(compiled.predict, held_out)
+    loss, scores = output.held_out(compiled.predict, held_out)
     _check_finite(loss, variant.name, study.train)
-    return TrainedSeed(get_weights(compiled.model.classifier), snapshots, curve, loss, scores, split.sha256)
+    weights = get_weights(compiled.model.classifier)
+    return TrainedSeed(weights, snapshots, curve, loss, scores, split.sha256, split.classes)
 
 
 class _Compiled(NamedTuple):
@@ -62,7 +65,7 @@ class _Compiled(NamedTuple):
     optimizer: "keras.Optimizer"
     optimizer_state: list[NDArray[Any]]  # before the first step
     steps: "Steps"
-    predict: held_out_score.Predict
+    predict: Predict
 
     def reset(self, start: "keras.Model") -> None:
         """Give the model the weights of another, and the optimizer its initial state."""
@@ -73,20 +76,20 @@ class _Compiled(NamedTuple):
 
 
 @lru_cache(maxsize=8)  # the controls train a variant on several kinds of samples
-def _compiled(shape: Shape, model: Model, train: Train, variant: Variant, variance: float | None) -> _Compiled:
+def _compiled(shape: Shape, model: Model, train: Train, variant: Variant, goal: Goal) -> _Compiled:
     import keras
 
-    from pipeline.models.build import build, check_sums, output_of
+    from pipeline.models.build import build, check_sums
     from pipeline.models.compiled_training import training_steps
     from pipeline.models.functions import in_batches
 
-    built = build(shape, model, variant, SeedSequence(0), output_of(variance is not None))
+    built = build(shape, model, variant, SeedSequence(0), goal.output.last)
     noise = default_rng(0).standard_normal((8, *shape), dtype=np.float32)
     check_sums(np.array(built.attention(noise)), variant.name)  # before minutes of training
     optimizer = keras.optimizers.Adam(train.learning_rate)
     optimizer.build(built.classifier.trainable_variables)
     state = [np.array(variable) for variable in optimizer.variables]
-    steps = training_steps(built.classifier, optimizer, variance)
+    steps = training_steps(built.classifier, optimizer, goal)
     return _Compiled(built, optimizer, state, steps, in_batches(built.classifier))
 
 

@@ -11,9 +11,11 @@ from numpy.random import SeedSequence
 from numpy.typing import NDArray
 
 from pipeline.models.build import AttentionModel, build
+from pipeline.models.outputs import TWO_CLASSES, Last, Output
 from pipeline.settings.schema import Model, Shape, Variant
 
 Function = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+Gradient = Callable[[NDArray[np.float32], NDArray[np.float32]], NDArray[np.float32]]
 Attend = Callable[[NDArray[np.float32]], tuple[NDArray[np.float32], NDArray[np.float32]]]
 
 
@@ -22,8 +24,9 @@ class Functions(NamedTuple):
 
     `values` maps samples (samples, steps, features) to what attention weighs, `attend` maps that to the output of the
     attention layer and to the attention weights (samples, steps, features), and `head` maps that output to logits
-    (samples,), or to the numbers that a regression predicts. `gradient` maps samples to the gradient of each one's
-    logit with respect to its input, of the same shape.
+    (samples,), those of more than two classes (samples, classes), or to the numbers that a regression predicts. These
+    are the model's outputs. `gradient_of` maps samples, and for each a class one-hot (samples, units), to the gradient
+    of `Output.explained` with respect to the input, of the same shape as the samples.
 
     The other functions are composed of these, so that XLA compiles each layer no more than twice.
     """
@@ -32,43 +35,64 @@ class Functions(NamedTuple):
     values: Function
     attend: Attend
     head: Function
-    gradient: Function
+    gradient_of: Gradient
+    output: Output = TWO_CLASSES.output
 
     def attention(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the attention weights of samples."""
         return self.attend(self.values(x))[1]
 
     def tail(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return the logits of values that attention weighs."""
+        """Return the outputs for values that attention weighs."""
         return self.head(self.attend(values)[0])
 
     def logit(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return the logits of samples."""
+        """Return the outputs for samples."""
         return self.tail(self.values(x))
+
+    def explained(self, classes: NDArray[np.int64]) -> tuple[Function, Function]:
+        """Return what maps samples to the number that explanations explain, (samples,), and to its gradient.
+
+        `classes` (samples,) is the class of each sample that is meant.
+        """
+        chosen = (np.arange(self.output.last.units) == classes[:, None]).astype(np.float32)
+        return (
+            lambda x: np.asarray(self.output.explained(self.logit(x), classes)),
+            lambda x: self.gradient_of(x, chosen),
+        )
 
 
 @lru_cache(maxsize=8)  # the controls read a variant that was trained on several kinds of samples
-def functions(shape: Shape, model: Model, variant: Variant) -> Functions:
+def functions(shape: Shape, model: Model, variant: Variant, output: Output = TWO_CLASSES.output) -> Functions:
     """Return a variant's functions, traced once in a process for all its weights."""
-    built = build(shape, model, variant, SeedSequence(0), "linear")
+    built = build(shape, model, variant, SeedSequence(0), Last(output.last.units, "linear"))
     values = in_batches(built.values) if variant.placement == "after" else np.asarray
-    gradient = in_batches(_input_gradient(built.classifier))
-    return Functions(built, values, in_batches(built.attend), in_batches(lambda x: built.head(x)[:, 0]), gradient)
+    if output.last.units > 1:
+        gradient: Gradient = in_batches(_gradient_of_log_odds(built.classifier))
+        return Functions(built, values, in_batches(built.attend), in_batches(built.head), gradient, output)
+    of_output = in_batches(_input_gradient(built.classifier))
+    head = in_batches(lambda x: built.head(x)[:, 0])
+    return Functions(built, values, in_batches(built.attend), head, lambda x, _: of_output(x), output)
 
 
-def in_batches(model: Callable[[tf.Tensor], Any], batch: int = 1000) -> Callable[[NDArray[np.float32]], Any]:
+def in_batches(model: Callable[..., Any], batch: int = 1000) -> Callable[..., Any]:
     """Return a function that gives a model's output, or outputs, for any number of samples, a large batch at a time.
+
+    It takes as many arrays (samples, ...) as the model.
 
     XLA compiles it: TensorFlow's own kernels use instructions whose last digit differs from processor to processor.
     """
     call = tf.function(model, jit_compile=True, autograph=False)  # AutoGraph leaves files behind
 
-    def output(x: NDArray[np.float32]) -> Any:
-        size = min(batch, len(x))
-        padded = np.concatenate([x, np.zeros((-len(x) % size, *x.shape[1:]), x.dtype)])  # one program for all batches
-        outputs = [call(tf.constant(padded[start : start + size])) for start in range(0, len(x), size)]
+    def output(*arrays: NDArray[np.float32]) -> Any:
+        samples = len(arrays[0])
+        size = min(batch, samples)
+        # One program for all batches.
+        padded = [np.concatenate([x, np.zeros((-samples % size, *x.shape[1:]), x.dtype)]) for x in arrays]
+        starts = range(0, samples, size)
+        outputs = [call(*(tf.constant(x[start : start + size]) for x in padded)) for start in starts]
         return tf.nest.map_structure(
-            lambda *parts: np.concatenate([part.numpy() for part in parts])[: len(x)], *outputs
+            lambda *parts: np.concatenate([part.numpy() for part in parts])[:samples], *outputs
         )
 
     return output
@@ -79,6 +103,18 @@ def _input_gradient(model: keras.Model) -> Callable[[tf.Tensor], tf.Tensor]:
         with tf.GradientTape() as tape:
             tape.watch(x)
             output = tf.reduce_sum(model(x))  # a sample's output depends on that sample alone
+        return tape.gradient(output, x)
+
+    return gradient
+
+
+def _gradient_of_log_odds(model: keras.Model) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
+    def gradient(x: tf.Tensor, chosen: tf.Tensor) -> tf.Tensor:
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            logits = model(x)
+            others = tf.reduce_logsumexp(tf.where(chosen > 0, -np.inf, logits), axis=1)
+            output = tf.reduce_sum(chosen * logits) - tf.reduce_sum(others)
         return tape.gradient(output, x)
 
     return gradient

@@ -23,7 +23,7 @@ def classification(predict: Predict, split: Split) -> tuple[float, Scores]:
             own = y == label
             right[label] += ((p[own] > 0.5) == label).sum()
             samples[label] += own.sum()
-    scores = {"balanced_accuracy": _balanced(right, samples), "accuracy": float(right.sum() / samples.sum())}
+    scores = {"balanced_accuracy": balanced(right, samples), "accuracy": float(right.sum() / samples.sum())}
     return loss / split.samples, scores
 
 
@@ -37,18 +37,31 @@ def regression(predict: Predict, split: Split) -> tuple[float, Scores]:
     return residual / split.samples, {"r2": 1 - residual / total if total else float("nan")}
 
 
-def score(predicted: NDArray[np.floating], y: NDArray[np.floating], regression: bool) -> float:
-    """Return the balanced accuracy of predictions (samples,) at a threshold of 1/2, or R² in a regression.
+def several_classes(predict: Predict, split: Split, classes: int) -> tuple[float, Scores]:
+    """Return the mean cross-entropy (nats), and balanced accuracy and accuracy of the most likely class.
 
-    Balanced accuracy is the mean over the two labels of the share of their samples that is right, so that ignoring a
-    rare label does not pass. NaN where all labels are the same.
+    Balanced accuracy is the mean recall over the classes that occur.
     """
-    if regression:
-        total = np.square(y - y.mean(dtype=np.float64), dtype=np.float64).sum() if len(y) else 0.0
-        return float(1 - np.square(predicted - y, dtype=np.float64).sum() / total) if total else float("nan")
-    right = [float(((predicted[y == label] > 0.5) == label).sum()) for label in (0, 1)]
-    return _balanced(np.array(right), np.array([(y == label).sum() for label in (0, 1)]))
+    loss, right, samples = 0.0, np.zeros(classes), np.zeros(classes)
+    for start in range(0, split.samples, CHUNK):
+        x, y = (split.rows(name, start, start + CHUNK) for name in ("x", "y"))
+        p, labels = predict(x).astype(np.float64), y.astype(int)
+        loss -= float(np.log(np.clip(p[np.arange(len(p)), labels], 1e-7, 1)).sum())  # the bound of Keras' loss
+        right += np.bincount(labels[p.argmax(axis=1) == labels], minlength=classes)
+        samples += np.bincount(labels, minlength=classes)
+    scores = {
+        "balanced_accuracy": balanced_over_occurring(right, samples),
+        "accuracy": float(right.sum() / samples.sum()),
+    }
+    return loss / split.samples, scores
 
 
-def _balanced(right: NDArray[np.float64], samples: NDArray[np.floating]) -> float:
+def balanced_over_occurring(right: NDArray[np.floating], samples: NDArray[np.floating]) -> float:
+    """Return the mean share of samples that are right over the classes that have any; NaN if fewer than two have."""
+    occurring = samples > 0
+    return float((right[occurring] / samples[occurring]).mean()) if occurring.sum() > 1 else float("nan")
+
+
+def balanced(right: NDArray[np.floating], samples: NDArray[np.floating]) -> float:
+    """Return the mean share of samples that are right over two labels; NaN if one of them does not occur."""
     return float((right / samples).mean()) if samples.all() else float("nan")

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pandas import DataFrame
 
 from pipeline.report.effects import EXPLORATORY, UNSHARING
-from pipeline.report.titles import CURVES, MEASURES
+from pipeline.report.titles import CURVES, MEASURES, by_label
 from pipeline.results.stage_files import AttendedSeed
 
 # Okabe & Ito (2008), https://jfly.uni-koeln.de/color/
@@ -84,16 +84,16 @@ def forest(effects: DataFrame, significance: float) -> Figure:
     return figure
 
 
-def explanations(table: DataFrame, uniform: float) -> Figure:
+def explanations(table: DataFrame, uniform: float, classes: tuple[str, ...] = ()) -> Figure:
     """Draw the key mass of attention and of other explanations, by label if there are any, a panel for each variant.
 
-    `table` is that of `tables.explanations`, `uniform` the key mass of equal weights.
+    `table` is that of `tables.explanations`, `uniform` the key mass of equal weights; `classes` are names of labels.
     """
     variants, names = table["variant"].unique(), table["explanation"].unique()
     figure, axes = panel_each(len(variants), 10, 2.6)
     for ax, variant in zip(axes.flat, variants, strict=False):
         rows = table[table["variant"] == variant]
-        for measure, title, colour, marker, shift in _BY_LABEL if "key_mass_y0_mean" in table else _TOGETHER:
+        for measure, title, colour, marker, shift in _by_label(classes) if "key_mass_y0_mean" in table else _TOGETHER:
             style = {"color": colour, "fmt": marker, "markersize": 5, "capsize": 2, "label": title}
             means, deviations = rows[f"{measure}_mean"].to_numpy(), rows[f"{measure}_sd"].to_numpy()
             ax.errorbar(means, np.arange(len(rows)) + shift, xerr=deviations, **style)
@@ -107,9 +107,24 @@ def explanations(table: DataFrame, uniform: float) -> Figure:
     return figure
 
 
-# measure, title, colour, marker, shift
-_BY_LABEL = (("key_mass_y0", "label 0", BLUE, "o", -0.15), ("key_mass_y1", "label 1", VERMILION, "s", 0.15))
-_TOGETHER = (("key_mass", "all samples", VERMILION, "s", 0.0),)
+_TOGETHER = [("key_mass", "all samples", VERMILION, "s", 0.0)]  # measure, title, colour, marker, shift
+
+
+def _by_label(classes: tuple[str, ...]) -> list[tuple[str, str, str, str, float]]:
+    """Return the same for each label, side by side."""
+    titles, colours, markers = by_label("key_mass", classes), (BLUE, VERMILION, BLACK, GREY, DARK_BLUE), "os^vD"
+    last = len(titles) - 1
+    return [
+        (
+            name,
+            title.replace("$", r"\$"),
+            colours[label % len(colours)],
+            markers[label % len(markers)],
+            0.3 * label / last - 0.15,
+        )
+        for label, (name, title) in enumerate(titles.items())
+    ]
+
 
 # curve -> batches seen (points,), and its share of its way (seeds, points)
 Curves = Mapping[str, tuple[NDArray[np.floating], NDArray[np.floating]]]

@@ -18,7 +18,7 @@ td { white-space: nowrap; } th { background: #f2f2f2; } code { background: #f2f2
 
 def html(markdown: str, folder: Path) -> str:
     """Return a Markdown text as a page: images of a folder are embedded, links to its files become plain text."""
-    body = MarkdownIt("commonmark").enable("table").render(markdown)
+    body = MarkdownIt("commonmark", {"html": False}).enable("table").render(markdown)
 
     def embedded(found: re.Match[str]) -> str:
         return f'src="data:image/png;base64,{base64.b64encode((folder / found[1]).read_bytes()).decode()}"'

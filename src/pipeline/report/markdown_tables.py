@@ -7,7 +7,7 @@ import pandas as pd
 from pandas import DataFrame, Series
 
 from pipeline.report.tables import ATTENTION, KEY_MASS, Tables
-from pipeline.report.titles import CURVES, MEASURES, counted, interval, score_in, spread
+from pipeline.report.titles import CURVES, MEASURES, by_label, counted, interval, score_in, spread
 from pipeline.report.verdicts import CORRECT, NOT_LEARNED, UNJUDGED, VERDICTS
 from pipeline.results.stage_files import UNTRAINED
 
@@ -103,10 +103,12 @@ def checks_table(tables: Tables) -> str:
     return markdown(DataFrame(columns))
 
 
-def explanations_table(explanations: DataFrame) -> str:
+def explanations_table(explanations: DataFrame, classes: tuple[str, ...] = ()) -> str:
     """Return for each variant and explanation its key mass, over all samples and by label, and its agreement."""
-    shown = [name for name in ("key_mass", "key_mass_y0", "key_mass_y1", "hit_rate") if f"{name}_mean" in explanations]
-    columns = {MEASURES[name]: _spread(explanations, name) for name in shown}
+    labels = {name: f"key mass, {title}" for name, title in by_label("key_mass", classes).items()}
+    titles = {"key_mass": MEASURES["key_mass"], **labels, "hit_rate": MEASURES["hit_rate"]}
+    shown = [name for name in titles if f"{name}_mean" in explanations]
+    columns = {titles[name]: _spread(explanations, name) for name in shown}
     agreement = pd.Series(_spread(explanations, "kendall_tau")).mask(explanations["explanation"] == ATTENTION, "")
     return markdown(explanations[["variant", "explanation"]].assign(**columns, **{"τ with attention": agreement}))
 

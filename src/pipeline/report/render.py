@@ -47,6 +47,7 @@ def render(study: Study, tables: Tables, results: list[VariantResult]) -> str:
         control_tables=control_tables,
         place_tables=place_tables,
         sentences=sentences,
+        classes=results[0].classes(),
         limits=limits,
         limit=getattr(limits, study.score),
         score=score,

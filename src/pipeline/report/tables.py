@@ -10,15 +10,15 @@ from pandas import DataFrame, Series
 from pandas.api.typing import DataFrameGroupBy
 
 from pipeline.report import paired_tests
+from pipeline.report.titles import by_label
 from pipeline.report.verdicts import CORRECT, UNJUDGED, VERDICTS, verdict
 from pipeline.results.file_formats import write_text
 from pipeline.results.stage_files import UNTRAINED, AttendedSeed, ControlRun, ExplainedSeed, TrainedSeed
 from pipeline.settings.schema import Thresholds, Variant
 
 ATTENTION = "attention"  # its name among the explanations
-# Columns of the table of explanations: measures of their weights, and agreement with attention.
-SHOWN = ("key_mass", "key_mass_y0", "key_mass_y1", "hit_rate", "mean_hit", "average_precision", "late_mass", "entropy")
-AGREEMENT = ("kendall_tau", "kendall_tau_y0", "kendall_tau_y1")
+# Columns of the table of explanations, besides key mass and agreement with attention: measures of their weights.
+SHOWN = ("hit_rate", "mean_hit", "average_precision", "late_mass", "entropy")
 KEY_MASS = "key mass"  # the curve over training that is compared with that of the score
 PARTS = (0.1, 0.5, 0.9)  # of the way from the first to the last point of a curve
 
@@ -38,6 +38,10 @@ class VariantResult(NamedTuple):
     def key(self) -> NDArray[np.float64]:
         """Return the share of samples with a key at each step, shape (steps,)."""
         return next(iter(self.attended.values())).key
+
+    def classes(self) -> tuple[str, ...]:
+        """Return the names of the classes; none if labels are 0 and 1, or numbers."""
+        return next(iter(self.trained.values())).classes
 
     def course(self) -> tuple[NDArray[np.int64], NDArray[np.floating], NDArray[np.floating]]:
         """Return batches (points,), attention averaged over seeds (points, steps), and key mass (seeds, points)."""
@@ -145,14 +149,15 @@ def _share_correct(counts: DataFrame, confidence: float) -> DataFrame:
 def explanations(results: list[VariantResult]) -> DataFrame:
     """Return a row for each variant and explanation, attention first: mean and deviation of its scores over seeds."""
     rows = []
+    key_mass, agreement = ([name, *by_label(name, results[0].classes())] for name in ("key_mass", "kendall_tau"))
     for result in results:
         for seed, explained in result.explained.items():
-            perfect = {name: 1.0 for name in AGREEMENT if name in explained.scores[UNTRAINED]}
+            perfect = {name: 1.0 for name in agreement if name in explained.scores[UNTRAINED]}
             scores = {ATTENTION: result.attended[seed].measures | perfect} | explained.scores
             rows += [{"variant": result.variant.name, "explanation": name} | row for name, row in scores.items()]
     table = DataFrame(rows)
     groups = table.groupby(["variant", "explanation"], sort=False)
-    shown = [name for name in (*SHOWN, *AGREEMENT) if name in table]
+    shown = [name for name in (*key_mass, *SHOWN, *agreement) if name in table]
     return groups.size().to_frame("seeds").join(_spreads(groups, shown)).reset_index()
 
 

@@ -22,14 +22,21 @@ SCORES = {
 }
 MEASURES = {
     "key_mass": "key mass",
-    "key_mass_y0": "key mass, label 0",
-    "key_mass_y1": "key mass, label 1",
     "value_weighted_mass": "value-weighted mass",
     "hit_rate": "hit rate",
     "late_mass": "late mass",
     "entropy": "entropy",
 }
 CURVES = {"key mass": "key mass", "accuracy": "accuracy", "r2": "R²"}  # over training
+
+
+def by_label(measure: str, classes: tuple[str, ...]) -> dict[str, str]:
+    """Return the column of a measure for each label -> its title, given the names of the classes.
+
+    Without names, there are two labels, 0 and 1.
+    """
+    names = classes or ("label 0", "label 1")
+    return {f"{measure}_y{label}": name.replace("|", "/") for label, name in enumerate(names)}
 
 
 def trained_score(regression: bool) -> str:

@@ -1,8 +1,9 @@
 """The samples on disk: training, validation and probe split, drawn and read some at a time."""
 
 import hashlib
+import json
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
@@ -16,9 +17,27 @@ from pipeline.settings.schema import Data, Study, Task
 
 SPLITS = ("train", "validation", "probe")
 ARRAYS = (("x.npy", "<f4", 3), ("y.npy", "<f4", 1), ("mask.npy", "|b1", 2))  # name, type, dimensions
+MEANING = "meaning.json"
 CHUNK = 65_536  # samples drawn or read at a time, so that memory does not grow with their number
 
 Samples = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]]  # x, y, mask
+
+
+@dataclass(frozen=True)
+class Meaning:
+    """What the numbers in the arrays mean, where that is not obvious.
+
+    `classes` are the names of the labels 0, 1 and so on. `scale` is "x" or "y" -> "mean" and "sd" -> a value for each
+    feature, which were subtracted and divided by.
+    """
+
+    classes: tuple[str, ...] = ()
+    scale: dict[str, dict[str, tuple[float, ...]]] = field(default_factory=dict)
+
+    def text(self) -> str:
+        """Return it in JSON; nothing if all is obvious."""
+        known = {name: value for name, value in asdict(self).items() if value}
+        return json.dumps(known, indent=2, ensure_ascii=False) + "\n" if known else ""
 
 
 class Draw(Protocol):
@@ -32,6 +51,7 @@ class Draw(Protocol):
 class Split:
     """Samples on disk: `x.npy` (samples, steps, features), `y.npy` (samples,), `mask.npy` (samples, steps).
 
+    `meaning.json` is there if the labels have names, or the numbers another scale than where they come from.
     The folder is relative to the project's root, which differs from machine to machine.
     """
 
@@ -40,8 +60,19 @@ class Split:
 
     @property
     def sha256(self) -> str:
-        """Return the hash of all arrays."""
+        """Return the hash of all arrays, and of what they mean."""
         return (ROOT / self.folder / "sha256.txt").read_text(encoding="utf-8").strip()
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Return the names of the classes, whose positions are the labels; none if labels are 0 and 1, or numbers."""
+        text = self.meaning()
+        return tuple(json.loads(text).get("classes", ())) if text else ()
+
+    def meaning(self) -> str:
+        """Return the text of `meaning.json`, empty if there is none."""
+        path = ROOT / self.folder / MEANING
+        return path.read_text(encoding="utf-8") if path.exists() else ""
 
     def rows(self, name: str, start: int = 0, stop: int | None = None) -> NDArray[Any]:
         """Return a copy of some rows of `x`, `y` or `mask`; the file is mapped only during the call."""
@@ -74,6 +105,7 @@ def _hash_of(split: Split) -> str:
     for start in range(0, split.samples, CHUNK):
         for name, _, _ in ARRAYS:
             content.update(split.rows(name.removesuffix(".npy"), start, start + CHUNK).data)
+    content.update(split.meaning().encode())
     return content.hexdigest()
 
 
@@ -97,6 +129,13 @@ def write(folder: Path, positions: range, data: Data, stream: SeedSequence, draw
     return Split(folder, len(positions))
 
 
+def describe(split: Split, meaning: Meaning) -> None:
+    """Write what the numbers of a split mean, unless that is obvious, and the hash of all."""
+    if text := meaning.text():
+        file_formats.write_text(ROOT / split.folder / MEANING, text)
+        file_formats.write_text(ROOT / split.folder / "sha256.txt", _hash_of(split) + "\n")
+
+
 def check_labels(split: Split, name: str, task: Task) -> None:
     """Raise a `UserError` if all labels of a split are the same: no model can learn from it or be scored on it."""
     y = split.rows("y")
@@ -106,17 +145,29 @@ def check_labels(split: Split, name: str, task: Task) -> None:
         raise UserError(f"task {task['name']}: {found}, so there is nothing to learn or to score; {advice}.")
 
 
-def write_all(study: Study, draw: Draw) -> dict[str, Path]:
+def _check_classes(split: Split, name: str, task: Task) -> None:
+    """Raise a `UserError` if a split has no sample of a class."""
+    counts = np.bincount(split.rows("y").astype(int), minlength=len(split.classes)) if split.classes else np.ones(1)
+    if not counts.all():
+        found = f"none of the {split.samples} {name} samples is of class {split.classes[counts.argmin()]}"
+        advice = "raise data.samples or data.validation_share, change data.seed, or leave out or merge rare classes"
+        raise UserError(f"task {task['name']}: {found}, so it cannot be learned or scored; {advice}.")
+
+
+def write_all(study: Study, draw: Draw, meaning: Meaning | None = None) -> dict[str, Path]:
     """Draw and write the three splits, each from a random stream of its own; return split -> folder.
 
-    A `UserError` if all labels of the training or the validation split are the same.
+    A `UserError` if all labels of the training or the validation split are the same, or one of the classes that
+    `meaning` names has no sample there.
     """
     written, first = {}, 0
     for (split, samples), stream in zip(sizes(study).items(), SeedSequence(study.data.seed).spawn(3), strict=True):
         with folders.writing(study, f"data/{split}") as folder:
             drawn = write(folder, range(first, first + samples), study.data, stream, draw)
+            describe(drawn, meaning or Meaning())
             if split != "probe":
                 check_labels(drawn, split, study.task)
+                _check_classes(drawn, split, study.task)
         written[split], first = folders.folder(study, f"data/{split}"), first + samples
     return written
 

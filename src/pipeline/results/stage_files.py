@@ -1,6 +1,7 @@
 """The files of training, attention, what attention is compared with, and controls: what they hold, written and read."""
 
 import hashlib
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -23,7 +24,7 @@ from pipeline.settings.study import digest
 Weights = dict[str, NDArray[np.float32]]  # by the path of the variable
 SCORED = ("accuracy", "r2")  # in a training curve
 SCORES = ("balanced_accuracy", *SCORED)  # on held-out samples
-BATCHES = "batches"
+BATCHES, CLASSES = "batches", "classes.json"
 LEARNING = ("batches", "vectors", "key_mass")
 UNTRAINED, VALUE_WEIGHTED = "untrained attention", "value-weighted attention"  # listed among the explanations
 # Names of controls.
@@ -50,7 +51,8 @@ class TrainedSeed(NamedTuple):
     """The result of training one seed; `loss` and `scores` are those on the held-out samples.
 
     For a classification they are binary cross-entropy (nats), and balanced accuracy and accuracy (shares); for a
-    regression mean squared error and coefficient of determination. `data` is the hash of the training samples.
+    regression mean squared error and coefficient of determination. `data` is the hash of the training samples;
+    `classes` are the names of their labels 0, 1 and so on, none if they have no names.
     """
 
     weights: Weights
@@ -59,6 +61,7 @@ class TrainedSeed(NamedTuple):
     loss: float
     scores: dict[str, float]
     data: str = ""
+    classes: tuple[str, ...] = ()
 
     def weights_hash(self) -> str:
         """Return a hash of the bytes of all weights."""
@@ -112,11 +115,13 @@ class ControlRun(NamedTuple):
 
 
 def write_training(folder: Path, trained: dict[int, TrainedSeed]) -> None:
-    """Write metrics.csv, history.csv, {weights,snapshots}/seed-N.npz, and data.txt.
+    """Write metrics.csv, history.csv, {weights,snapshots}/seed-N.npz, and data.txt; classes.json if they have names.
 
     data.txt has the hash of the training samples, if all seeds share them, else a line for each seed with that of its
     own.
     """
+    if classes := next(iter(trained.values())).classes:
+        write_text(folder / CLASSES, json.dumps(classes, ensure_ascii=False) + "\n")
     hashes = [result.data for result in trained.values()]
     write_text(folder / "data.txt", "".join(f"{data}\n" for data in (hashes if len(set(hashes)) > 1 else hashes[:1])))
     for seed, result in trained.items():
@@ -146,13 +151,15 @@ def read_training(folder: Path) -> dict[int, TrainedSeed]:
     """Return seed -> what `write_training` wrote."""
     curves, trained = _read_curves(folder / "history.csv", "seed"), {}
     rows, data = read_csv(folder / "metrics.csv"), read_hashes(folder / "data.txt")
+    named = (folder / CLASSES).exists()
+    classes = tuple(json.loads((folder / CLASSES).read_text(encoding="utf-8"))) if named else ()
     for row, drawn in zip(rows, data * len(rows) if len(data) == 1 else data, strict=True):
         name = row.pop("seed")
         kept = read_arrays(folder / "snapshots" / f"seed-{name}.npz")
         snapshots = Snapshots(kept.pop(BATCHES), kept)
         weights = read_arrays(folder / "weights" / f"seed-{name}.npz")
         loss, scores = float(row.pop("loss")), numbers(row)
-        trained[int(name)] = TrainedSeed(weights, snapshots, curves[name,], loss, scores, drawn)
+        trained[int(name)] = TrainedSeed(weights, snapshots, curves[name,], loss, scores, drawn, classes)
     return trained
 
 

@@ -87,6 +87,7 @@ class Train:
     learning_rate: Annotated[float, Field(strict=True, gt=0, le=10)]
     log_every: Count
     snapshots: Count
+    class_weights: Literal["balanced"] | None = None
 
 
 @dataclass(frozen=True, config=SETTINGS)
@@ -105,6 +106,7 @@ class Explain:
     readout_samples: Count
     tolerance: Limit
     seed: Seed
+    target: str | None = None
 
 
 @dataclass(frozen=True, config=SETTINGS)

@@ -127,6 +127,9 @@ def check(config: Config, variants: Iterable[Variant]) -> None:
     _require(enough(few), "controls.null_key_samples", null, f"enough for {least}")
     kind, path = task.get("kind"), task.get("path")
     _require(kind in (CLASSIFICATION, REGRESSION), "task.kind", kind, f"{CLASSIFICATION} or {REGRESSION}")
+    weights, target = config.train.class_weights, config.explain.target
+    for name, value in (("train.class_weights", weights), ("explain.target", target)):
+        _require(value is None or kind == CLASSIFICATION, name, value, "null in a regression")
     _require(path is None or isinstance(path, str), "task.path", path, "the path of a file")
     _check_target("task", task, config.packages)
     for variant in variants:

@@ -88,9 +88,11 @@ def samples_of(study: Study, control: Control, unchanged: tuple[Split, Split], f
         return unchanged
     counts = {"train": control.data.train_samples, "validation": control.data.validation_samples}
     generator, drawn, first = lookup.draw_of(study.task, tell=False), [], 0
+    meaning = lookup.meaning_of(study.task, control.data)
     draw = lookup.unrelated(generator) if control.unrelated else generator
     for (name, samples), stream in zip(counts.items(), SeedSequence(control.data.seed).spawn(2), strict=True):
         drawn.append(splits.write(folder / name, range(first, first + samples), control.data, stream, draw))
+        splits.describe(drawn[-1], meaning)
         splits.check_labels(drawn[-1], name, study.task)
         first += samples
     return drawn[0], drawn[1]

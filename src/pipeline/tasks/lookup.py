@@ -5,17 +5,19 @@ import inspect
 import numpy as np
 from numpy.random import Generator, default_rng
 
-from pipeline.results.splits import Draw, Samples
+from pipeline.results.splits import Draw, Meaning, Samples
 from pipeline.settings.project import UserError
 from pipeline.settings.schema import CLASSIFICATION, REGRESSION, Data, Task
 from pipeline.settings.study import task_options
 from pipeline.settings.user_code import TARGET, locate
 from pipeline.settings.validation import check_argument, refused
+from pipeline.tasks.user_data import meaning_of_file, samples_of_file
 
 TRIED = 32  # samples; so many labels of a regression are not all 0 or 1 by chance
 FIRST = "first"  # the argument of a generator that has a limited number of samples
 KIND, TELL = "kind", "tell"  # those of one that needs to know the task's kind, and whether to print how it read a file
 GIVEN = (FIRST, KIND, TELL)  # arguments that are no options of a task
+MEANINGS = {samples_of_file: meaning_of_file}  # generator -> what its numbers mean, where that is not obvious
 LIMITED = {FIRST, "path"}  # the arguments of generators whose samples, or the series that holds them, come from a file
 
 
@@ -49,6 +51,12 @@ def draw_of(task: Task, tell: bool = True) -> Draw:
     return draw
 
 
+def meaning_of(task: Task, data: Data) -> Meaning:
+    """Return what the numbers in a task's samples mean: names of its classes, and their scale."""
+    meaning = MEANINGS.get(locate(task[TARGET], f"task.{TARGET}"))
+    return meaning(data, kind=task["kind"], **task_options(task)) if meaning else Meaning()
+
+
 def check_task(task: Task, data: Data, needed: int = 8) -> None:
     """Raise a `UserError` unless a task's generator returns samples of the right shapes and values.
 
@@ -73,8 +81,9 @@ def check_task(task: Task, data: Data, needed: int = 8) -> None:
             raise UserError(f"task {name}: {part} is {found}: it must be {np.dtype(kind)} {wanted}.")
     if not (np.isfinite(x).all() and np.isfinite(y).all()):
         raise UserError(f"task {name}: x or y holds NaN or infinite values; none may.")
-    if task["kind"] == CLASSIFICATION and not np.isin(y, (0, 1)).all():
-        raise UserError(f"task {name}: y is {y[~np.isin(y, (0, 1))][0]}: in a classification it must be 0 or 1.")
+    labels = range(len(meaning_of(task, data).classes) or 2)
+    if task["kind"] == CLASSIFICATION and not np.isin(y, labels).all():
+        raise UserError(f"task {name}: y is {y[~np.isin(y, labels)][0]}: in a classification it must be 0 or 1.")
     if task["kind"] == REGRESSION and (y == y[0]).all():
         raise UserError(f"task {name}: y is {y[0]:g} in {samples} samples: there is nothing to learn.")
     if task["kind"] == REGRESSION and np.isin(y, (0, 1)).all():

@@ -1,6 +1,6 @@
-"""Labels in the user's files, in the forms that people keep them in: two classes as 0 and 1, or numbers to predict."""
+"""Labels in the user's files, in the forms that people keep them in: classes, or numbers to predict."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,42 +9,66 @@ from pipeline.settings.project import UserError
 from pipeline.tasks.array_files import listed, numbers
 
 KEPT = 0.99  # of different labels that float32 must keep apart
+MOST = 100  # classes
 CLASS = "a class must be a whole number, true or false, or a text"
 
 Array = NDArray[Any]
 
 
-def classes(path: str, y: Array, samples: int) -> tuple[NDArray[np.float32], str]:
-    """Return labels of two classes as 0 and 1, and what to tell about it: which label, in sorted order, became which.
+class Classes(NamedTuple):
+    """Labels of classes: `y` (samples,) is the position of a sample's class in `names`, which are in sorted order.
+
+    There are no names if the labels in the file are 0 and 1. `said` is a part of a sentence: what became which number.
+    """
+
+    y: NDArray[np.float32]
+    names: tuple[str, ...]
+    said: str
+
+
+def classes(path: str, y: Array, samples: int) -> Classes:
+    """Return labels as classes: their positions, from 0, in the sorted order of the different labels.
 
     Args:
         path: of the file, for errors.
-        y: texts, numbers or booleans, (samples,) or (samples, 1), or one-hot, (samples, 2).
+        y: texts, numbers or booleans, (samples,) or (samples, 1), or one-hot, (samples, classes).
         samples: how many labels there must be.
 
-    Returns:
-        y: (samples,), 0 or 1.
-        said: a part of a sentence; nothing if the labels are 0 and 1 already.
-
     Raises:
-        UserError: if labels are missing, not classes, or not of two classes.
+        UserError: if labels are missing, not classes, all the same, or of more than `MOST` classes.
     """
     if _one_hot(y) and len(y) == samples:
-        if y.shape[1] > 2:
-            raise UserError(_too_many(path, [f"column {column}" for column in range(y.shape[1])]))
-        said, y = "y is [1, 0] for 0 and [0, 1] for 1", y.argmax(axis=1)
-    else:
-        said, y = "", _column(path, y, samples)
+        count = y.shape[1]
+        empty = np.flatnonzero(~y.any(axis=0))
+        if len(empty):
+            words = f"no sample is of the class of its column {empty[0]}: leave that column out"
+            raise UserError(f"task.path is {path}: y is one-hot, (samples, {count}), but {words}.")
+        said = "y is [1, 0] for 0 and [0, 1] for 1" if count == 2 else f"y is one-hot, of {count} classes"
+        return Classes(y.argmax(axis=1).astype(np.float32), tuple(f"column {n}" for n in range(count)), said)
+    y = _column(path, y, samples)
     _check_classes(path, y)
     found = _sorted(y)
-    if len(found) > 2:
+    names = tuple(_shown(label) for label in found)
+    if len(found) > min(MOST, samples // 2):
         number = "" if isinstance(found[0], str) else "; for numbers to predict, set task.kind=regression"
-        raise UserError(_too_many(path, [_shown(label) for label in found], number))
+        limit = f"at most {MOST}, and each of two samples or more on average"
+        words = f"y has {len(found)} classes ({listed(names)}): there may be {limit}; merge some"
+        raise UserError(f"task.path is {path}: {words}{number}.")
     if len(found) < 2:
-        raise UserError(f"task.path is {path}: y is {_shown(found[0])} in all samples: there is nothing to learn.")
+        raise UserError(f"task.path is {path}: y is {names[0]} in all samples: there is nothing to learn.")
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise UserError(f"task.path is {path}: y holds {twice} both as a text and as a number: {CLASS}, not both.")
     if found == [0, 1] and y.dtype.kind != "b":
-        return y.astype(np.float32), said
-    return (y == found[1]).astype(np.float32), f"y is {_shown(found[0])} for 0 and {_shown(found[1])} for 1"
+        return Classes(y.astype(np.float32), (), "")
+    place = {label: number for number, label in enumerate(found)}
+    numbered = [f"{name} for {number}" for number, name in enumerate(names)]
+    if len(found) == 2:
+        said = f"y is {numbered[0]} and {numbered[1]}"
+    else:
+        obvious = found == list(range(len(found)))
+        said = f"y is of {len(found)} classes" + ("" if obvious else f": {listed(numbered)}")
+    return Classes(np.array([place[label] for label in y.tolist()], np.float32), names, said)
 
 
 def targets(path: str, y: Array, samples: int) -> NDArray[np.float32]:
@@ -120,12 +144,7 @@ def _sorted(y: Array) -> list[Any]:
     return sorted(found, key=str if texts else None)
 
 
-def _too_many(path: str, found: list[str], advice: str = "") -> str:
-    words = f"y has {len(found)} classes ({listed(found)}): two are supported; keep two of them, or merge some"
-    return f"task.path is {path}: {words}{advice}."
-
-
 def _shown(label: Any) -> str:
     """Return a label in words: 2 also for 2.0, and no digits lost."""
     whole = isinstance(label, float) and abs(label) < 1e15 and label == int(label)
-    return str(int(label) if whole else label)
+    return " ".join(str(int(label) if whole else label).split()) or "(empty)"

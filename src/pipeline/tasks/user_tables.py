@@ -7,12 +7,17 @@ from numpy.typing import NDArray
 
 from pipeline.settings.project import UserError
 from pipeline.tasks.array_files import Arrays, listed, numbers
+from pipeline.tasks.user_scale import Standardise
+from pipeline.tasks.user_splits import Given
 
 Array = NDArray[Any]
 
 
 class Names(NamedTuple):
-    """Options of the task `file`: names of arrays or columns, None where there is none or it has its usual name."""
+    """Options of the task `file`: names of arrays or columns, None where there is none or it has its usual name.
+
+    `standardise` is whether numbers are standardised.
+    """
 
     x: str | None
     y: str | None
@@ -20,19 +25,23 @@ class Names(NamedTuple):
     sample: str | None
     step: str | None
     ignore: tuple[str, ...]
+    split: str | None = None
+    groups: str | None = None
+    standardise: Standardise = "auto"
 
 
 class Found(NamedTuple):
-    """What a file holds, before labels and mask are checked, and how it was read.
+    """What a file holds, before all but x is checked, and how it was read.
 
     x (samples, steps, features), float32; y one entry per sample; mask (samples, steps), (samples, steps, features) or
-    None; form: a part of a sentence, empty if arrays have their usual names.
+    None; form: a part of a sentence, empty if arrays have their usual names; given: sides and groups of the samples.
     """
 
     x: NDArray[np.float32]
     y: Array
     mask: Array | None
     form: str
+    given: Given = Given()
 
 
 def chosen(path: str, arrays: Arrays, options: dict[str, str | None]) -> None:
@@ -60,11 +69,14 @@ def wide(path: str, columns: Arrays, names: Names) -> Found:
             raise UserError(
                 f"task.path is {path}: {name} cannot be the {option} of a row per sample ({other}): {advice}."
             )
-    steps = {name: column for name, column in columns.items() if name != label}
+    sides = _sides(columns, names)
+    chosen(path, columns, {"y": label, **sides})
+    steps = {name: column for name, column in columns.items() if name not in (label, *sides.values())}
     check_features(path, steps)
     x = np.stack([numbers(path, f"column {name}", column) for name, column in steps.items()], axis=1)
     form = f"a row is a sample and {len(steps)} columns, {listed(steps)}, are the steps of one feature"
-    return Found(x[:, :, None], columns[label], None, form)
+    given = Given(*(None if name is None else columns[name] for name in sides.values()))
+    return Found(x[:, :, None], columns[label], None, form, given)
 
 
 def long(path: str, columns: Arrays, names: Names) -> Found:
@@ -79,7 +91,8 @@ def long(path: str, columns: Arrays, names: Names) -> Found:
             not of numbers.
     """
     label, mask = _label(path, columns, names), names.mask or ("mask" if "mask" in columns else None)
-    roles = {"y": label, "mask": mask, "sample": names.sample, "step": names.step}
+    sides = _sides(columns, names)
+    roles = {"y": label, "mask": mask, "sample": names.sample, "step": names.step, **sides}
     chosen(path, columns, roles)
     if names.x is not None:
         raise UserError(
@@ -90,10 +103,21 @@ def long(path: str, columns: Arrays, names: Names) -> Found:
     order, shape = _order(path, columns, str(names.sample), str(names.step))
     x = np.stack([numbers(path, f"column {name}", column, "row") for name, column in features.items()], axis=1)
     x = x[order].reshape(*shape, len(features))
-    y = _constant(path, label, columns[label][order].reshape(shape), columns[str(names.sample)][order[:: shape[1]]])
+    ids = columns[str(names.sample)][order[:: shape[1]]]
+    y, *given = (
+        None if name is None else _constant(path, name, columns[name][order].reshape(shape), ids, what)
+        for what, name in (("label", label), *sides.items())
+    )
+    assert y is not None
     marked = None if mask is None else columns[mask][order].reshape(shape)
     form = f"each {names.sample} is a sample, each {names.step} a step, and its features are {listed(features)}"
-    return Found(x, y, marked, form)
+    return Found(x, y, marked, form, Given(*given))
+
+
+def _sides(columns: Arrays, names: Names) -> dict[str, str | None]:
+    """Return the columns with the side and the group of each sample, None where there is none."""
+    usual = {name: name if name in columns else None for name in Given._fields}
+    return {"split": names.split or usual["split"], "groups": names.groups or usual["groups"]}
 
 
 def _label(path: str, columns: Arrays, names: Names) -> str:
@@ -153,8 +177,8 @@ def _times(path: str, name: str, steps: Array) -> Array:
         raise UserError(f"task.step is {name}: this column holds texts: {advice}.") from error
 
 
-def _constant(path: str, name: str, rows: Array, ids: Array) -> Array:
-    """Return the label of each sample, from those of its rows (samples, steps)."""
+def _constant(path: str, name: str, rows: Array, ids: Array, what: str = "label") -> Array:
+    """Return what a column says of each sample, such as its label, from its rows (samples, steps)."""
     import pandas as pd
 
     first = rows[:, :1]
@@ -163,5 +187,5 @@ def _constant(path: str, name: str, rows: Array, ids: Array) -> Array:
         found = (
             f"{name} differs between the rows of {len(several)} of {len(rows)} samples (the first is {ids[several[0]]})"
         )
-        raise UserError(f"task.path is {path}: {found}; a sample has one label.")
+        raise UserError(f"task.path is {path}: {found}; a sample has one {what}.")
     return np.asarray(rows[:, 0])

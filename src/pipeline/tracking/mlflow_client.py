@@ -151,7 +151,8 @@ class Tracker:
         data = Dataset(values["task"]["name"], digest(what), "local", source, profile=json.dumps(what))
         self._log_dataset(run_id, DatasetInput(data))
         metrics = [(name, value, 0) for name, value in {"loss": result.loss, **result.scores}.items()]
-        self.log(run_id, metrics, params, {"weights_hash": result.weights_hash()})
+        classes = {f"class_{label}": name for label, name in enumerate(result.classes)}
+        self.log(run_id, metrics, params, {"weights_hash": result.weights_hash(), **classes})
         self._log_model(run_id, values, result)  # last: it marks the run as FINISHED
 
     def _log_dataset(self, run_id: str, data: "DatasetInput") -> None:
@@ -172,12 +173,15 @@ class Tracker:
         from mlflow.types import Schema, TensorSpec
 
         from pipeline.models import build
+        from pipeline.models.outputs import output_of
 
-        shape, regression = Data(**values["data"]).shape, score_of(values["task"]) == "r2"
-        model = build.classifier(shape, Model(**values["model"]), Variant(**values["variant"]), regression)
+        shape, last = Data(**values["data"]).shape, output_of(score_of(values["task"]) == "r2", result.classes).last
+        model = build.classifier(shape, Model(**values["model"]), Variant(**values["variant"]), last)
         build.set_weights(model, result.weights)
         float32 = np.dtype(np.float32)
-        inputs, outputs = TensorSpec(float32, (-1, *shape), "sequence"), TensorSpec(float32, (-1, 1), "output")
+        inputs, outputs = (
+            TensorSpec(float32, (-1, *size), name) for size, name in ((shape, "sequence"), ((last.units,), "output"))
+        )
         signature = ModelSignature(Schema([inputs]), Schema([outputs]))
         packages = [f"{name}=={version(name)}" for name in ("tensorflow", "keras", "numpy")]
         with mlflow.start_run(run_id):
