@@ -12,6 +12,8 @@ from pipeline.settings.schema import Compare, Thresholds, Variant
 LIMITS = Thresholds(balanced_accuracy=0.95, r2=0.9, skill=0.05, entropy=0.95, readout=0.95)
 COMPARE = Compare(0.95, 500, 0, LIMITS)
 KEY = np.array([0, 0, 1.0, 0])
+SHOWN = ("key_mass", "key_mass_y0", "key_mass_y1", *tables.SHOWN)
+AGREEMENT = ("kendall_tau", "kendall_tau_y0", "kendall_tau_y1")
 AT_KEY, EARLY = [0.1, 0.1, 0.7, 0.1], [0.7, 0.1, 0.1, 0.1]
 VARIANT = Variant("after", "shared", name="after_shared")
 METRICS = [metric for metrics in effects.FAMILIES.values() for metric in metrics]
@@ -42,12 +44,12 @@ def scores(balanced_accuracy):
 def result(vectors, masses, curve=((1, 0.5, 0.5), (2, 0.1, 0.96), (3, 0.1, 0.9), (4, 0.0, 1.0))):
     """Return the result of a variant with one seed, given its attention at points of training."""
     vectors = np.array(vectors, float)
-    measured = (*tables.SHOWN, *METRICS, "permuted_change", "permuted_score", "mean_attention_score", "late_hit")
+    measured = (*SHOWN, *METRICS, "permuted_change", "permuted_score", "mean_attention_score", "late_hit")
     measures = dict.fromkeys((*measured, "key_skill", "peak_skill", "readout_at_peak"), 0.5) | {"key_mass": masses[-1]}
     measures["hit_rate"] = float(KEY[vectors[-1].argmax()])
     steps = {"readout": np.array([0.5, 0.5, 1, 1]), "gain": np.ones(4), "logit_share": KEY}
     trained = TrainedSeed({}, Snapshots(np.arange(len(vectors)), {}), list(curve), 0.1, scores(1.0))
-    compared = {name: dict.fromkeys((*tables.SHOWN, *tables.AGREEMENT), 0.25) for name in (UNTRAINED, "occlusion")}
+    compared = {name: dict.fromkeys((*SHOWN, *AGREEMENT), 0.25) for name in (UNTRAINED, "occlusion")}
     explained = ExplainedSeed(compared, np.arange(len(vectors)), vectors, np.array(masses))
     attended = AttendedSeed(vectors[-1], KEY, measures, steps)
     return VariantResult(VARIANT, "", {3: trained}, {3: attended}, {3: explained})

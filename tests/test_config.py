@@ -68,7 +68,10 @@ MISTAKES = {
     for words in mistakes.split()
     for name, value in [words.removeprefix("+").replace(",", ", ").replace("'", '"').split("=")]
 } | {
-    "train.epoch=3": f"train.epoch {NOT}: train has epochs, batch_size, learning_rate, log_every, snapshots.",
+    "train.epoch=3": f"train.epoch {NOT}: train has epochs, batch_size, learning_rate, log_every, snapshots, class_we",
+    "train.class_weights=heavy": "train.class_weights is heavy: it must be balanced, or null.",
+    "task=find_max train.class_weights=balanced": "train.class_weights is balanced: it must be null in a regression.",
+    "task=find_max explain.target=walk": "explain.target is walk: it must be null in a regression.",
     "+extra=1": "extra is not a parameter: there are variants, seeds, data",
     "+data.extra=1": f"data.extra is not a parameter: data has {DATA}",
     "train.epochs=": f'train.epochs is "": it must be {UP_TO_A_MILLION}.',
