@@ -6,7 +6,7 @@ from sklearn.linear_model import LinearRegression
 from sklearn.metrics import balanced_accuracy_score, r2_score, recall_score
 
 from pipeline.measures import linear_readout
-from pipeline.models.outputs import Binary, Classes, Number
+from pipeline.models.output_kinds import Binary, Classes, Number
 
 STEPS, KEY = 5, 2
 TWO, NUMBER = Binary(), Number()

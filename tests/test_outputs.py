@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from pipeline.measures import attention_measures, interventions
 from pipeline.measures.model_measures import Samples, TrainedModel
 from pipeline.models import build, compiled_training, functions, held_out_score
-from pipeline.models.outputs import Binary, Classes, Goal, Last, Number, class_weights, output_of
+from pipeline.models.output import Goal, Last
+from pipeline.models.output_kinds import Binary, Classes, Number, class_weights, output_of
 from pipeline.results import splits
 from pipeline.settings.schema import Data, Explain, Model, Shape, Variant
 

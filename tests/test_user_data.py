@@ -17,7 +17,7 @@ from pyarrow import parquet
 from pipeline.results import folders, splits
 from pipeline.settings.schema import Data, Probe
 from pipeline.settings.study import load_task, params, plain
-from pipeline.tasks import array_files, lookup, user_data, user_labels
+from pipeline.tasks import array_files, lookup, user_labels, user_series
 
 DATA = Data(80, 0.25, 6, 2, 3, "zero_one", 0)
 CLOCK = itertools.count(1)
@@ -687,7 +687,7 @@ def test_a_series_with_columns_or_arrays_that_are_no_features(tmp_path):
 
 
 def test_the_series_that_a_package_ships():
-    series = user_data._series(None)
+    series = user_series._series(None)
     assert series.shape == (8759, 2)  # every hour of 2010 but one
     np.testing.assert_allclose(series.mean(axis=0), 0, atol=1e-3)
     np.testing.assert_allclose(series.std(axis=0), 1, atol=1e-3)

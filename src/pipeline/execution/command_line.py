@@ -23,7 +23,7 @@ from pipeline.settings import study
 from pipeline.settings.machine_limits import check_size
 from pipeline.settings.project import ROOT, UserError, names_in
 from pipeline.settings.schema import Config
-from pipeline.settings.validation import allowed, check, missing, refused, unknown, validated
+from pipeline.settings.validation import allowed, check, explained_class, missing, refused, unknown, validated
 from pipeline.tasks import lookup
 
 OmegaConf.register_new_resolver("task_of_params", study.task_name)  # for the list of defaults in conf/config.yaml
@@ -139,6 +139,7 @@ def _checked(values: DictConfig, own: HydraConf) -> Config:
     check_size(config)
     needed = max(config.data.samples + config.probe.samples, config.controls.null_key_samples)
     lookup.check_task(config.task, config.data, needed)
+    explained_class(config.explain.target, lookup.meaning_of(config.task, config.data).classes)
     if config.controls.null_key_samples > config.data.samples:  # a file may have too few on one of its sides
         many = dataclasses.replace(config.data, samples=config.controls.null_key_samples)
         lookup.check_task(config.task, many, config.controls.null_key_samples)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.measures.attention_measures import Attention, Mask
-from pipeline.models.outputs import Output
+from pipeline.models.output import Output
 
 Array = NDArray[np.floating]
 Values = NDArray[np.float64]

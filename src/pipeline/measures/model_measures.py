@@ -7,7 +7,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from pipeline.measures import attention_measures, attribution, interventions, linear_readout
-from pipeline.models.outputs import Output
+from pipeline.models.output import Output
 from pipeline.settings.schema import Explain
 
 if TYPE_CHECKING:

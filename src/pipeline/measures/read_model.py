@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from pipeline.measures import attention_measures, attribution
 from pipeline.measures.model_measures import Samples, TrainedModel, value_weighted
 from pipeline.models.fit import train_seed
-from pipeline.models.outputs import TWO_CLASSES, Output, output_of
+from pipeline.models.output import Output
+from pipeline.models.output_kinds import TWO_CLASSES, output_of
 from pipeline.results.splits import Split
 from pipeline.results.stage_files import (
     UNTRAINED,
@@ -22,9 +23,8 @@ from pipeline.results.stage_files import (
     TrainedSeed,
     Weights,
 )
-from pipeline.settings.project import UserError
 from pipeline.settings.schema import Data, Explain, Study, Variant
-from pipeline.settings.validation import refused
+from pipeline.settings.validation import explained_class
 
 if TYPE_CHECKING:
     from pipeline.models.functions import Functions
@@ -54,7 +54,7 @@ def analyze_seed(study: Study, probe: Split, training: Split, seed: int, trained
     class.
     """
     output = output_of(study.regression, trained.classes)
-    explained_class = _explained_class(study, trained.classes)
+    explained = explained_class(study.explain.target, trained.classes)
     samples, settings, snapshots = samples_of(probe), study.explain, trained.snapshots
     fitting = samples_of(training, 0, settings.readout_samples)
     points = (snapshots.at(point) for point in range(len(snapshots.batches)))
@@ -63,7 +63,7 @@ def analyze_seed(study: Study, probe: Split, training: Split, seed: int, trained
     weights, result = read(study, trained, samples, fitting, intervening)
     averaged, functions = weights.mean(axis=2), _functions(study, output)
     classes, count = samples.y if output.classes else None, output.classes
-    targets = samples.y.astype(np.int64) if explained_class is None else np.full(len(samples.y), explained_class)
+    targets = samples.y.astype(np.int64) if explained is None else np.full(len(samples.y), explained)
     others = {
         VALUE_WEIGHTED: value_weighted(functions.values(samples.x), weights),
         UNTRAINED: history[0],
@@ -164,16 +164,6 @@ def control_seed(
     )
     _, result = read(study, trained, probe, fitting, default_rng((study.explain.seed, seed)))
     return ControlRun(name, variant, seed, trained.loss, trained.scores, result, trained.curve)
-
-
-def _explained_class(study: Study, classes: tuple[str, ...]) -> int | None:
-    """Return the label of the class that `explain.target` names, None if it names none."""
-    target, known = study.explain.target, classes or ("0", "1")
-    if target is None:
-        return None
-    if target not in known:
-        raise UserError(refused("explain.target", target, f"null, or one of {', '.join(known)}"))
-    return known.index(target)
 
 
 def _functions(study: Study, output: Output) -> "Functions":

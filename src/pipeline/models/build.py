@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from pipeline.models import portable_algebra
 from pipeline.models.attention_layers import StepAttention
-from pipeline.models.outputs import PROBABILITY, Last
+from pipeline.models.output import PROBABILITY, Last
 from pipeline.results.stage_files import Weights
 from pipeline.settings.project import UserError
 from pipeline.settings.schema import Model, Shape, Variant

@@ -7,7 +7,8 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from pipeline.models.outputs import TWO_CLASSES, Goal
+from pipeline.models.output import Goal
+from pipeline.models.output_kinds import TWO_CLASSES
 
 Steps = Callable[[NDArray[np.float32], NDArray[np.float32], int], tuple[float, float]]
 

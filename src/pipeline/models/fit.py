@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from pipeline.models.batches import batches_per_epoch, groups
 from pipeline.models.held_out_score import Predict
-from pipeline.models.outputs import Goal, class_weights, output_of
+from pipeline.models.output import Goal
+from pipeline.models.output_kinds import class_weights, output_of
 from pipeline.results.splits import Split
 from pipeline.results.stage_files import Point, Snapshots, TrainedSeed, Weights
 from pipeline.settings.project import UserError

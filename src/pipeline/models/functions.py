@@ -11,7 +11,8 @@ from numpy.random import SeedSequence
 from numpy.typing import NDArray
 
 from pipeline.models.build import AttentionModel, build
-from pipeline.models.outputs import TWO_CLASSES, Last, Output
+from pipeline.models.output import Last, Output
+from pipeline.models.output_kinds import TWO_CLASSES
 from pipeline.settings.schema import Model, Shape, Variant
 
 Function = Callable[[NDArray[np.float32]], NDArray[np.float32]]

@@ -168,10 +168,10 @@ def _readable(placement: str, results: list[VariantResult], limits: Thresholds, 
     )
 
 
-def late_peaks(places: DataFrame, key_step: int) -> str:
+def late_peaks(places: DataFrame, key_step: int, labels: str = "two labels") -> str:
     """Return how often a model decides where it attends, and what stands at peaks that are not at the key step.
 
-    `places` is the table of `place_tables.places`.
+    `places` is the table of `place_tables.places`; `labels` says what the states at a step are told apart by.
     """
     deciding = places[places["logit_share_at_key"].notna()]
     if deciding.empty:
@@ -184,16 +184,16 @@ def late_peaks(places: DataFrame, key_step: int) -> str:
     late = place_tables.late(places, [key_step])
     if late.empty:
         return f"{first} None of the {len(deciding)} peaks away from step {key_step}."
-    return f"{first} {len(late)} of the {len(deciding)} {_late(late, key_step)}"
+    return f"{first} {len(late)} of the {len(deciding)} {_late(late, key_step, labels)}"
 
 
-def _late(late: DataFrame, key_step: int) -> str:
+def _late(late: DataFrame, key_step: int, labels: str) -> str:
     there = {name: _ranges(late, name) for name in ("readout", "logit_share")}
     at_key = {name: f"(at step {key_step}: {_ranges(late, name, 'key')})" for name in there}
     further, peak = (late["gain_at_peak"] > late["gain_at_key"]).sum(), "peaks" if len(late) == 1 else "peak"
     return (
         f"{peak} away from step {key_step}. There, a linear readout reads the label with a "
-        f"score of {there['readout']} {at_key['readout']}, the states of the two labels are further apart than at step "
+        f"score of {there['readout']} {at_key['readout']}, the states of the {labels} are further apart than at step "
         f"{key_step} in {further} of {len(late)}, and the step's share of the logit is {there['logit_share']} "
         f"{at_key['logit_share']}."
     )

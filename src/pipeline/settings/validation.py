@@ -136,6 +136,16 @@ def check(config: Config, variants: Iterable[Variant]) -> None:
         _check_variant(variant, config.packages)
 
 
+def explained_class(target: str | None, classes: tuple[str, ...]) -> int | None:
+    """Return the label of the class that `explain.target` names, None if it names none.
+
+    `classes` are the names of the labels, by default "0" and "1". A `UserError` if the class is none of them.
+    """
+    known = classes or ("0", "1")
+    _require(target is None or target in known, "explain.target", target, f"null, or one of {', '.join(known)}")
+    return None if target is None else known.index(target)
+
+
 def _check_variant(variant: Variant, packages: list[str]) -> None:
     sharing, attention, placement = variant.sharing, variant.attention, variant.placement
     if attention is None:

@@ -10,7 +10,8 @@ from pipeline.tasks.generators import (
     redundant_keys,
     xor_keys,
 )
-from pipeline.tasks.user_data import planted_in_series, samples_of_file
+from pipeline.tasks.user_data import samples_of_file
+from pipeline.tasks.user_series import planted_in_series
 
 __all__ = [
     "add_two_after_delimiter",

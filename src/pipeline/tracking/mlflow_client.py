@@ -173,7 +173,7 @@ class Tracker:
         from mlflow.types import Schema, TensorSpec
 
         from pipeline.models import build
-        from pipeline.models.outputs import output_of
+        from pipeline.models.output_kinds import output_of
 
         shape, last = Data(**values["data"]).shape, output_of(score_of(values["task"]) == "r2", result.classes).last
         model = build.classifier(shape, Model(**values["model"]), Variant(**values["variant"]), last)
