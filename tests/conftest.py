@@ -40,7 +40,7 @@ SMALL = {
     "probe": {"samples": 40},
     # As many samples for the readout as in the probe, so that a program is compiled once.
     "explain": {"integration_steps": 4, "permutations": 2, "readout_samples": 40},
-    "controls": {"seeds": [0, 7], "null_key_samples": 400, "probe_samples": 40},
+    "controls": {"seeds": [0], "null_key_samples": 400, "probe_samples": 40},
     "compare": {"resamples": 200},
 }
 ELSEWHERE = ("PROJECT_ROOT", "MLFLOW_TRACKING_URI", "DASK_SCHEDULER_ADDRESS")  # would lead out of a copy

@@ -135,7 +135,10 @@ ACCEPTED = {
 ASK = """
 import dataclasses, io, json, sys
 from contextlib import redirect_stderr
+from hydra._internal.hydra import Hydra
 from pipeline.execution.command_line import command
+
+Hydra.get_mode = lambda *_, **__: None  # it composes once more, to find out whether conf/ sets `hydra.mode`
 
 def ask(words):
     sys.argv, said, got, code = ["train", *words.split(" ")], io.StringIO(), [], 0

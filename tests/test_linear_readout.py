@@ -68,8 +68,17 @@ def test_keys_that_move_are_read_from_samples_that_have_had_theirs():
 
 def test_which_samples_are_concerned():
     mask = np.array([[0, 1, 0, 0], [0, 1, 1, 0], [0, 0, 0, 0]], bool)
-    expected = [[1, 1, 1, 1], [1, 0, 1, 1], [1, 0, 0, 0]]  # at step 0 none has had its key: all are
+    # At step 0 no sample has had its key: all are. One without a key, such as one without the event, always is.
+    expected = [[1, 1, 1, 1], [1, 0, 1, 1], [1, 1, 1, 1]]
     np.testing.assert_array_equal(linear_readout.concerned(mask), np.array(expected, bool))
+
+
+def test_an_event_that_only_one_label_has_is_read_from_all_samples_once_it_may_have_been():
+    rng = np.random.default_rng(4)
+    fitting, probe = ((values, y, mask & (y == 1)[:, None]) for values, y, mask in (samples(3000, rng) for _ in "ab"))
+    scores = linear_readout.by_step(read(fitting, probe), *probe[1:], False)
+    assert scores[KEY] == 1
+    np.testing.assert_allclose(np.delete(scores, KEY), 0.5, atol=0.05)
 
 
 def test_gain_is_the_distance_between_the_means_of_two_classes():

@@ -50,6 +50,7 @@ def test_output_that_nobody_reads_to_its_end_is_no_error(project):
     assert project.run("sh", "-c", "python -m pipeline.show | true").stderr == ""
 
 
+@pytest.mark.service  # takes as long as the stages that it runs again
 def test_a_forced_rerun_gives_the_same_bytes(project):
     before = project.results()
     stages = ["dataset", f"train@{AFTER}", f"analyze@{AFTER}", "compare"]  # controls: in test_resume.py
@@ -166,7 +167,7 @@ def test_controls_and_explanations_are_reported(project):
         *(("one feature", name) for name in ("before_unshared", "after_unshared")),
         *(("null key", name) for name in VARIANTS),
     }
-    assert {row["seed"] for row in controls} == {0, 7}
+    assert {row["seed"] for row in controls} == {0}
     for row in controls:
         if row["control"] == "frozen uniform":
             assert (row["key_mass"], row["entropy"]) == pytest.approx((1 / 6, 1))

@@ -55,7 +55,12 @@ def test_no_process_outlives_a_stage_that_is_ended_and_none_prints_a_traceback(u
 
 @pytest.mark.parametrize(
     ("number", "to_group", "workers"),
-    [(signal.SIGINT, True, 2), (signal.SIGTERM, False, 1), (signal.SIGKILL, True, 2)],
+    [
+        (signal.SIGINT, True, 1),
+        pytest.param(signal.SIGINT, True, 2, marks=pytest.mark.service),  # workers take 20 seconds to start
+        pytest.param(signal.SIGTERM, False, 1, marks=pytest.mark.service),
+        pytest.param(signal.SIGKILL, True, 2, marks=pytest.mark.service),
+    ],
 )
 def test_training_that_is_interrupted_leaves_nothing_behind(untrained, number, to_group, workers):
     words = ("python", "-m", "pipeline.train", "+variant=after_shared", "train.epochs=2000", f"workers={workers}")

@@ -326,6 +326,7 @@ def test_a_comparison_by_hand_does_not_replace_the_verdicts_of_the_study(project
         shutil.rmtree(path.parent)
 
 
+@pytest.mark.service  # trains and analyzes twice
 def test_the_commands_of_a_run_make_it_again(project):
     words = ("+variant=luong", "seeds=[3]", "train.epochs=2", "task=moving_key", "data.samples=400")
     with kept(project.root / "mlruns"):

@@ -127,9 +127,7 @@ WRONG = {
     "mask is <U5 (100, 6): it must be": {"mask": arrays()["mask"].astype(str)},
     "mask holds 0.7: it must be 0 or 1; save mask > 0.5, for example": {"mask": arrays()["mask"] * 0.7},
     "mask holds nan: it must be 0 or 1": {"mask": np.where(arrays()["mask"], 1, np.nan)},
-    "mask marks nothing in 1 of 100 samples (sample 7): it must mark a step of each, or be left out": {
-        "mask": arrays()["mask"] & (np.arange(100) != 7)[:, None]
-    },
+    "mask marks nothing: it must mark the key steps of some samples, or be left out": {"mask": np.zeros((100, 6))},
     "mask marks every step": {"mask": np.ones((100, 6), bool)},
     "nothing reads Mask, notes, only x, y: name it in task.x, task.y or task.mask, or list it in task.ignore.": {
         "mask": None,

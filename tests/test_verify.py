@@ -123,7 +123,7 @@ def test_two_revisions_are_compared_whatever_is_in_the_working_folder(changing, 
     words = ("revision=HEAD", "against='HEAD~1'")
     out = verify(*words, code=1).stdout
     verify(*words, "level=conclusions")
-    assert "1 of 36 verdicts differ (before_shared, seed 0: silent failure, not learned at HEAD~1" in out
+    assert "1 of 22 verdicts differ (before_shared, seed 0: silent failure, not learned at HEAD~1" in out
     assert f"key_mass of after_unshared, seed 7 is 0.9, {number} at HEAD~1" in out
     assert "(comparison)" in out
     assert error_of(verify) == "error: comparison of the working folder is damaged: run `make repro`.\n"

@@ -1,8 +1,8 @@
 """The label read by a linear model from what attention weighs, one time step at a time (a "linear probe").
 
 What attention weighs are `values` (samples, steps, features): the input before the recurrent layer, its states after
-it. A readout is fitted on some samples and scored on others. At each step it concerns the samples whose last key step
-is not later; at a step that comes before the keys of all samples, it concerns all samples.
+it. A readout is fitted on some samples and scored on others. At each step it concerns the samples that have no later
+key step; at a step that comes before the keys of all samples that have one, it concerns all samples.
 
 Source: Alain & Bengio (2017), "Understanding intermediate layers using linear classifier probes".
 """
@@ -87,8 +87,8 @@ def gain(values: Array, y: Array, output: Output) -> Values:
 def concerned(mask: Mask) -> Mask:
     """Return the samples that a readout concerns at each step, (samples, steps); see above."""
     seen: Mask = (np.cumsum(mask[:, ::-1], axis=1)[:, ::-1] - mask) == 0  # no key step is later
-    known = seen & mask.any(axis=1, keepdims=True)
-    return np.asarray(np.where(known.any(axis=0), known, True))
+    with_key = mask.any(axis=1, keepdims=True)
+    return np.asarray(np.where((seen & with_key).any(axis=0), seen, True))
 
 
 def _with_intercept(values: Array) -> Values:

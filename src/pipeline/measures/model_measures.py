@@ -79,7 +79,7 @@ class TrainedModel:
         if not share.sum():  # one label only, or an output that does not follow it
             return {}, {}
         share = share / share.sum()
-        on_key = float(share[mask].sum()) if mask.any() else float("nan")
+        on_key = float(share[mask].sum()) if mask.any(axis=1).all() else float("nan")
         return {"logit_share": on_key}, {"logit_share": share.sum(axis=0)}
 
     def value_weighted_mass(self) -> dict[str, float]:
