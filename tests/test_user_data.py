@@ -17,7 +17,7 @@ from pyarrow import parquet
 from pipeline.results import folders, splits
 from pipeline.settings.schema import Data, Probe
 from pipeline.settings.study import load_task, params, plain
-from pipeline.tasks import array_files, lookup, user_labels, user_series
+from pipeline.tasks import array_files, lookup, user_labels, user_series, user_splits
 
 DATA = Data(80, 0.25, 6, 2, 3, "zero_one", 0)
 CLOCK = itertools.count(1)
@@ -552,6 +552,15 @@ def test_no_group_is_on_two_sides(tmp_path, capsys, kind):
     assert not on[1] & on[2]
     assert "no value of groups is on two sides" in capsys.readouterr().out
     assert kind == "regression" or len(set(y[found[1]])) == 2  # classes are spread over the sides
+
+
+def test_a_group_counts_for_its_most_frequent_class():
+    labels = np.array([0, 0, 1, 1, 1, 0] * 20)  # of groups of three: 0, 0, 1 and 1, 1, 0
+    rows = user_splits._mixed(np.arange(120), np.arange(120) // 3, labels, default_rng(0))
+    groups = rows.reshape(40, 3) // 3
+    assert (groups == groups[:, :1]).all()  # together
+    assert abs((groups[:20, 0] % 2).sum() - 10) <= 1
+    assert (groups[:, 0] != np.sort(groups[:, 0])).any()
 
 
 GIVEN = {

@@ -115,9 +115,10 @@ def _mixed(rows: Rows, units: Rows, labels: Array, rng: Generator) -> Rows:
     shuffled = rng.permutation(rows)
     values, label = np.unique(labels[shuffled], return_inverse=True)
     _, first, unit = np.unique(units[shuffled], return_index=True, return_inverse=True)
-    counts = np.zeros((len(first), len(values)), int)
-    np.add.at(counts, (unit, label), 1)
-    main = counts.argmax(axis=1)
+    pairs, sizes = np.unique(unit * len(values) + label, return_counts=True)
+    by_size = pairs[np.argsort(sizes, kind="stable")]
+    main = np.zeros(len(first), int)
+    main[by_size // len(values)] = by_size % len(values)  # of a unit's labels, the most frequent one is the last
     place = np.zeros(len(first))
     for number in range(len(values)):
         own = np.flatnonzero(main == number)
