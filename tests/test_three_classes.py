@@ -9,7 +9,7 @@ from conftest import one_sentence
 
 from pipeline.measures import read_model
 from pipeline.models import fit
-from pipeline.report import comparison
+from pipeline.report import comparison, figures, markdown_tables, tables
 from pipeline.report.tables import VariantResult
 from pipeline.results import folders, splits, stage_files
 from pipeline.settings.schema import Controls, Data, Explain, Model, Probe, Train
@@ -105,6 +105,16 @@ def test_the_report_names_the_classes(study, result, tmp_path):
         assert words in report
     assert not re.search(r"label [01]|\bnan\b", report)
     assert "kendall_tau_y2_mean" in (tmp_path / "explanations.csv").read_text(encoding="utf-8")
+
+
+def test_many_classes_are_shown_together(result):
+    one, _, _ = result
+    table = tables.explanations([one])
+    for names, titles in ((NAMES, 3), ((*NAMES, "d", "e", "f"), 0)):
+        header = markdown_tables.explanations_table(table, names).splitlines()[0]
+        assert header.count("key mass, ") == titles
+        figure = figures.explanations(table, 0.2, names)
+        assert len(figure.axes[0].containers) == max(titles, 1)
 
 
 def test_one_class_can_be_explained_in_all_samples(study, result):

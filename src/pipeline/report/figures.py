@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pandas import DataFrame
 
 from pipeline.report.effects import EXPLORATORY, UNSHARING
-from pipeline.report.titles import CURVES, MEASURES, by_label
+from pipeline.report.titles import CURVES, MEASURES, SHOWN, by_label
 from pipeline.results.stage_files import AttendedSeed
 
 # Okabe & Ito (2008), https://jfly.uni-koeln.de/color/
@@ -85,15 +85,16 @@ def forest(effects: DataFrame, significance: float) -> Figure:
 
 
 def explanations(table: DataFrame, uniform: float, classes: tuple[str, ...] = ()) -> Figure:
-    """Draw the key mass of attention and of other explanations, by label if there are any, a panel for each variant.
+    """Draw the key mass of attention and of other explanations, by label if there are any and not more than `SHOWN`.
 
     `table` is that of `tables.explanations`, `uniform` the key mass of equal weights; `classes` are names of labels.
     """
     variants, names = table["variant"].unique(), table["explanation"].unique()
     figure, axes = panel_each(len(variants), 10, 2.6)
+    labels = "key_mass_y0_mean" in table and len(classes) <= SHOWN
     for ax, variant in zip(axes.flat, variants, strict=False):
         rows = table[table["variant"] == variant]
-        for measure, title, colour, marker, shift in _by_label(classes) if "key_mass_y0_mean" in table else _TOGETHER:
+        for measure, title, colour, marker, shift in _by_label(classes) if labels else _TOGETHER:
             style = {"color": colour, "fmt": marker, "markersize": 5, "capsize": 2, "label": title}
             means, deviations = rows[f"{measure}_mean"].to_numpy(), rows[f"{measure}_sd"].to_numpy()
             ax.errorbar(means, np.arange(len(rows)) + shift, xerr=deviations, **style)

@@ -7,7 +7,7 @@ import pandas as pd
 from pandas import DataFrame, Series
 
 from pipeline.report.tables import ATTENTION, KEY_MASS, Tables
-from pipeline.report.titles import CURVES, MEASURES, by_label, counted, interval, score_in, spread
+from pipeline.report.titles import CURVES, MEASURES, SHOWN, by_label, counted, interval, score_in, spread
 from pipeline.report.verdicts import CORRECT, NOT_LEARNED, UNJUDGED, VERDICTS
 from pipeline.results.stage_files import UNTRAINED
 
@@ -104,9 +104,13 @@ def checks_table(tables: Tables) -> str:
 
 
 def explanations_table(explanations: DataFrame, classes: tuple[str, ...] = ()) -> str:
-    """Return for each variant and explanation its key mass, over all samples and by label, and its agreement."""
-    labels = {name: f"key mass, {title}" for name, title in by_label("key_mass", classes).items()}
-    titles = {"key_mass": MEASURES["key_mass"], **labels, "hit_rate": MEASURES["hit_rate"]}
+    """Return for each variant and explanation its key mass, over all samples and by label, and its agreement.
+
+    More than `SHOWN` classes are left out.
+    """
+    labels = {} if len(classes) > SHOWN else by_label("key_mass", classes)
+    titles = {"key_mass": MEASURES["key_mass"]} | {name: f"key mass, {title}" for name, title in labels.items()}
+    titles["hit_rate"] = MEASURES["hit_rate"]
     shown = [name for name in titles if f"{name}_mean" in explanations]
     columns = {titles[name]: _spread(explanations, name) for name in shown}
     agreement = pd.Series(_spread(explanations, "kendall_tau")).mask(explanations["explanation"] == ATTENTION, "")

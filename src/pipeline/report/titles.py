@@ -30,6 +30,9 @@ MEASURES = {
 CURVES = {"key mass": "key mass", "accuracy": "accuracy", "r2": "R²"}  # over training
 
 
+SHOWN = 5  # classes side by side in a table of the report or a figure; with more, only all samples together
+
+
 def by_label(measure: str, classes: tuple[str, ...]) -> dict[str, str]:
     """Return the column of a measure for each label -> its title, given the names of the classes.
 
