@@ -95,6 +95,19 @@ def test_data_other_than_their_hash_are_refused(damage, tmp_path, monkeypatch):
         splits.load(study, "train")
 
 
+@pytest.mark.parametrize("text", [None, '{"classes": ["yes", "no"]}'])
+def test_names_of_classes_are_part_of_the_data(text, tmp_path, monkeypatch):
+    for module in (folders, splits):
+        monkeypatch.setattr(module, "ROOT", tmp_path)
+    study = dataclasses.replace(params(), data=Data(100, 0.1, 4, 2, 2, "zero_one", 0))
+    splits.write_all(study, PLANTED, splits.Meaning(("no", "yes")))
+    assert splits.load(study, "train").classes == ("no", "yes")
+    meaning = folders.folder(study, "data/train") / splits.MEANING
+    meaning.write_text(text) if text else meaning.unlink()
+    with one_sentence("data/train is damaged: run `python -m pipeline.dataset"):
+        splits.load(study, "train")
+
+
 def study_of(data, **settings):
     return dataclasses.replace(params(), data=data, **settings)
 
