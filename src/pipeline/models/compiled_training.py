@@ -19,9 +19,8 @@ def training_steps(classifier: keras.Model, optimizer: keras.Optimizer, goal: Go
     It takes `x` (group, batch, steps, features), `y` (group, batch, 1) and the number of batches in them; the rest is
     padding. It returns the sums over these batches of loss and score as the output of the `goal` defines them:
     cross-entropy (nats) and accuracy, or mean squared error and coefficient of determination. In the loss, samples of
-    each class count as the class weights of the goal say. Losses that layers add are
-    minimized, too, but not in these sums. Starting a program takes half as long as a training step, so the whole group
-    is one program.
+    each class count as the class weights of the goal say. Losses that layers add are minimized, too, but not in these
+    sums. Starting a program takes half as long as a training step, so the whole group is one program.
     """
     output, class_weights = goal
     variables, others = classifier.trainable_variables, classifier.non_trainable_variables
