@@ -76,7 +76,7 @@ def test_which_samples_are_concerned():
 def test_an_event_that_only_one_label_has_is_read_from_all_samples_once_it_may_have_been():
     rng = np.random.default_rng(4)
     fitting, probe = ((values, y, mask & (y == 1)[:, None]) for values, y, mask in (samples(3000, rng) for _ in "ab"))
-    scores = linear_readout.by_step(read(fitting, probe), *probe[1:], False)
+    scores = linear_readout.by_step(read(fitting, probe), *probe[1:], TWO)
     assert scores[KEY] == 1
     np.testing.assert_allclose(np.delete(scores, KEY), 0.5, atol=0.05)
 
