@@ -147,6 +147,16 @@ def test_the_view_of_a_sweep_has_the_swept_value_along_x(page, ui, project, swep
     page.get_by_text("4 matching runs").first.wait_for()  # two values, two seeds
 
 
+def test_two_runs_side_by_side_show_the_setting_in_which_they_differ(page, ui, project, swept):
+    name = swept.removeprefix(views.OWN)
+    runs = dict(project.query(f"SELECT value, run_uuid FROM tags WHERE key = '{name}'"))
+    assert sorted(runs) == ["train.epochs=1", "train.epochs=2"]
+    page.goto(f"{ui}/#/compare-runs?runs={json.dumps(sorted(runs.values()))}&experiments=%5B%221%22%5D")
+    page.get_by_text("Show diff only").nth(0).click()
+    page.get_by_text("train.epochs", exact=True).first.wait_for()
+    page.get_by_text("data.samples", exact=True).first.wait_for(state="hidden")
+
+
 def test_the_pages_say_what_was_found(page, ui, runs):
     runs.get_by_text("after_unshared, seed 7").first.click()
     runs.get_by_text("Verdict:").first.wait_for()
@@ -177,6 +187,6 @@ def test_the_plots_of_dvc_are_drawn_without_a_network(project, page, tmp_path):
     page.on("request", lambda request: asked.append(request.url))
     page.context.set_offline(True)
     page.goto((tmp_path / "index.html").as_uri())
-    page.locator("canvas.marks").nth(11).wait_for()  # three plots of each of four variants
-    assert page.locator("canvas.marks").count() == 12
+    page.locator("canvas.marks").nth(12).wait_for()  # three plots of each of four variants, and that of all seeds
+    assert page.locator("canvas.marks").count() == 13
     assert [url for url in asked if not url.startswith(("file:", "data:", "blob:"))] == []

@@ -449,6 +449,18 @@ def test_views_fit_into_tags_and_name_what_is_compared():
     }
 
 
+def test_a_run_names_the_experiment_of_dvc_in_which_it_was_made(settings, monkeypatch):
+    tracker = tracker_of(settings)
+    monkeypatch.setenv("DVC_EXP_NAME", "longer")
+    run = tracker.start("a", {"kind": "seed"})
+    monkeypatch.delenv("DVC_EXP_NAME")
+    other = tracker.start("b", {"kind": "seed"})
+    assert tracker.client.get_run(run).data.tags["dvc_experiment"] == "longer"
+    assert "dvc_experiment" not in tracker.client.get_run(other).data.tags
+    for number in (run, other):
+        tracker.delete(number)
+
+
 def test_views_are_left_out_where_the_pages_are_of_another_version(settings, monkeypatch, capsys):
     tracker = tracker_of(settings)
     monkeypatch.setitem(vars(tracker), "version", "3.9.0")

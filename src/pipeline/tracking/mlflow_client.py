@@ -148,7 +148,7 @@ class Tracker:
         """Start a run and return its id."""
         tags = {"started_by": provenance.process_identity(), **tags}
         commit = provenance.git_commit()
-        tags |= {"git_commit": commit, "process": provenance.process_identity()}
+        tags |= {"git_commit": commit, "process": provenance.process_identity(), **provenance.dvc_experiment()}
         tags |= provenance.source(tags["kind"], commit) if tags.get("kind") in provenance.STAGES else {}
         return str(self.client.create_run(self.experiment_id, run_name=name, tags=tags).info.run_id)
 
