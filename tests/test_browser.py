@@ -143,6 +143,7 @@ def test_the_view_of_a_sweep_has_the_swept_value_along_x(page, ui, project, swep
     assert view_of(page, ui, project, swept, "") == []
     for measure in ("key_mass", "balanced_accuracy"):
         page.get_by_text(f"train.epochs vs. {measure}", exact=True).first.wait_for()
+    page.locator(".js-plotly-plot").nth(1).wait_for()
     assert page.locator(".js-plotly-plot").count() == 2
     page.get_by_text("4 matching runs").first.wait_for()  # two values, two seeds
 

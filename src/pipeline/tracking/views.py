@@ -98,11 +98,11 @@ def _charts(view: View) -> dict[str, Any]:
     """Return the part of a view's state that draws its charts; the filter leaves out the charts that MLflow adds."""
     section = {"uuid": SECTION, "name": "Model metrics", "display": True, "isReordered": False, "deleted": False}
     section |= {"isGenerated": False, "columns": len(view.charts), "cardHeight": HEIGHT}
-    titles = f"^{re.escape(view.along)} vs. " if view.along else "^"
+    found = [view.along] if view.along else view.charts  # MLflow's own bars have the metrics of the points, no param
     return {
         "compareRunCharts": [_points(view.along, name) if view.along else _lines(name) for name in view.charts],
         "compareRunSections": [section],
-        "chartsSearchFilter": f"{titles}({'|'.join(view.charts)})$",
+        "chartsSearchFilter": f"^({'|'.join(map(re.escape, found))})$",
         "hideEmptyCharts": True,
     }
 
