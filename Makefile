@@ -63,7 +63,7 @@ ui: .venv/ready  ## add missing runs to MLflow from the result files, and serve 
 	python -m pipeline.ui port=$(PORT)
 
 experiments: .venv/ready  ## compare DVC's experiments: the settings that differ, key mass and held-out score
-	dvc exp show --only-changed --drop 'hit_rate|late_mass|^src/|^(data|models|attention|controls|definitions)(/|$$)'
+	dvc exp show --only-changed --drop '.*(hit_rate|late_mass)$$|src/|(data|models|attention|controls|definitions)(/|$$)'
 
 lock: .venv/ready  ## update requirements.lock, for all operating systems
 	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --no-annotate \
