@@ -7,7 +7,7 @@ export DO_NOT_TRACK := true
 export MLFLOW_DISABLE_TELEMETRY := true
 
 .DEFAULT_GOAL := help
-.PHONY: help repro verify test test-services test-processors attack lint bench ui lock clean
+.PHONY: help repro verify test test-services test-processors attack lint bench ui experiments lock clean
 
 help:  ## list all targets
 	@sed -n 's/^\([a-z-]*\): .*##/  make \1\t/p' Makefile
@@ -61,6 +61,9 @@ bench: .venv/ready .venv-baselines/ready  ## compare the speed with alternatives
 
 ui: .venv/ready  ## add missing runs to MLflow from the result files, and serve its UI (PORT=5000)
 	python -m pipeline.ui port=$(PORT)
+
+experiments: .venv/ready  ## compare DVC's experiments: the settings that differ, key mass and held-out score
+	dvc exp show --only-changed --drop '.*(hit_rate|late_mass)$$|src/|(data|models|attention|controls|definitions)(/|$$)'
 
 lock: .venv/ready  ## update requirements.lock, for all operating systems
 	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --no-annotate \

@@ -79,13 +79,21 @@ def test_the_chart_of_attention_shows_all_seeds(page, ui):
     assert page.locator(".js-plotly-plot").count() == 1
 
 
-def view_of(page, ui, project, tag):
+@pytest.fixture(scope="module")
+def swept(project):
+    """The tag with the view of a sweep."""
+    project.stage("sweep", "+variant=after_shared", "train.epochs=1,2")
+    [(tag,)] = project.query(f"SELECT key FROM experiment_tags WHERE key LIKE '{views.SWEEP}%'")
+    return tag
+
+
+def view_of(page, ui, project, tag, text="Group: after_unshared"):
     """Open a view by the link that the UI prints; return what the browser asked of other machines."""
     asked = []
     page.on("request", lambda request: asked.append(request.url))
     [(saved,)] = project.query(f"SELECT value FROM experiment_tags WHERE key = '{tag}'")
     page.goto(views.links(f"{ui}/", "1", {tag: saved})[json.loads(saved)["name"]])
-    page.get_by_text("Group: after_unshared").first.wait_for()
+    page.get_by_text(text or "matching run").first.wait_for()
     page.get_by_role("button", name=json.loads(saved)["name"]).first.wait_for()  # the menu of views names the open one
     return [url for url in asked if not url.startswith((ui, "data:", "blob:"))]
 
@@ -119,6 +127,37 @@ def test_the_views_of_curves_draw_a_line_for_each_variant(page, ui, project, tag
     assert page.locator(".js-plotly-plot").count() == len(metrics)
 
 
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_view_of_seeds_that_went_wrong_lists_those_that_are_not_correct(page, ui, project, scheme):
+    page.emulate_media(color_scheme=scheme)
+    assert view_of(page, ui, project, views.WRONG, "") == []
+    wrong = [row for row in project.rows("comparison/runs.csv") if row["verdict"] != "correct"]
+    page.get_by_text(f"{len(wrong)} matching run").first.wait_for()
+    for row in wrong:
+        page.get_by_text(f"{row['variant']}, seed {row['seed']}", exact=True).first.wait_for()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_view_of_a_sweep_has_the_swept_value_along_x(page, ui, project, swept, scheme):
+    page.emulate_media(color_scheme=scheme)
+    assert view_of(page, ui, project, swept, "") == []
+    for measure in ("key_mass", "balanced_accuracy"):
+        page.get_by_text(f"train.epochs vs. {measure}", exact=True).first.wait_for()
+    page.locator(".js-plotly-plot").nth(1).wait_for()
+    assert page.locator(".js-plotly-plot").count() == 2
+    page.get_by_text("4 matching runs").first.wait_for()  # two values, two seeds
+
+
+def test_two_runs_side_by_side_show_the_setting_in_which_they_differ(page, ui, project, swept):
+    name = swept.removeprefix(views.OWN)
+    runs = dict(project.query(f"SELECT value, run_uuid FROM tags WHERE key = '{name}'"))
+    assert sorted(runs) == ["train.epochs=1", "train.epochs=2"]
+    page.goto(f"{ui}/#/compare-runs?runs={json.dumps(sorted(runs.values()))}&experiments=%5B%221%22%5D")
+    page.get_by_text("Show diff only").nth(0).click()
+    page.get_by_text("train.epochs", exact=True).first.wait_for()
+    page.get_by_text("data.samples", exact=True).first.wait_for(state="hidden")
+
+
 def test_the_pages_say_what_was_found(page, ui, runs):
     runs.get_by_text("after_unshared, seed 7").first.click()
     runs.get_by_text("Verdict:").first.wait_for()
@@ -149,6 +188,6 @@ def test_the_plots_of_dvc_are_drawn_without_a_network(project, page, tmp_path):
     page.on("request", lambda request: asked.append(request.url))
     page.context.set_offline(True)
     page.goto((tmp_path / "index.html").as_uri())
-    page.locator("canvas.marks").nth(11).wait_for()  # three plots of each of four variants
-    assert page.locator("canvas.marks").count() == 12
+    page.locator("canvas.marks").nth(12).wait_for()  # three plots of each of four variants, and that of all seeds
+    assert page.locator("canvas.marks").count() == 13
     assert [url for url in asked if not url.startswith(("file:", "data:", "blob:"))] == []

@@ -3,13 +3,14 @@
 import csv
 import json
 import re
+import shlex
 import shutil
 import time
 from contextlib import ExitStack
 
 import numpy as np
 import pytest
-from conftest import kept
+from conftest import REPOSITORY, kept
 
 from pipeline.results import splits
 
@@ -67,6 +68,13 @@ def test_an_experiment_runs_what_it_changes_and_is_shown(restored):
     assert wider["compare.confidence"] == "0.99"
     assert 0 <= float(wider[f"{AFTER}.key_mass"]) <= 1
     assert "compare.confidence" in restored.run("dvc", "params", "diff").stdout
+    line = next(line for line in (REPOSITORY / "Makefile").read_text("utf-8").splitlines() if "dvc exp show" in line)
+    table = restored.run(*shlex.split(line.replace("$$", "$").replace("--only-changed", "")), "--md").stdout
+    columns = [column.strip() for column in table.splitlines()[0].split("|") if column.strip()]
+    assert columns[:2] == ["Experiment", "Created"]
+    assert f"{AFTER}.key_mass" in columns
+    assert "compare.confidence" in columns
+    assert not [column for column in columns if column.endswith("hit_rate") or column.startswith(("src/", "models"))]
 
 
 def test_another_probe_retrains_nothing(restored):

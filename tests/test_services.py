@@ -1,14 +1,22 @@
 """On real servers, no result is lost whichever process dies, and a missing server is reported at once."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 import pytest
 from conftest import RESULTS, SMALL, Project, error_of, wait_for
+from mlflow import MlflowClient
 from services import free_port, mlflow_server, postgresql, runs_of, s3_server, serve, stored
+
+from pipeline.tracking import views
 
 pytestmark = pytest.mark.service
 TRAIN = ("train", "+variant=after_unshared", "tracking=server")
@@ -97,11 +105,72 @@ def test_training_goes_on_when_the_server_is_lost(database, tmp_path, trained, w
         server.kill()
         server.start()
         out = project.stage("ui", *words, env={"MLFLOW_TRACKING_URI": server.address}).stdout.splitlines()
-        assert out == [f"{0 if comes_back else 2} runs added from the result files.", f"MLflow UI: {server.address}"]
+        assert out[:2] == [
+            f"{0 if comes_back else 2} runs added from the result files.",
+            f"MLflow UI: {server.address}",
+        ]
+        assert [line.split("  ")[1] for line in out[2:]] == [view.title for view in views.VIEWS.values()]
         runs = runs_of(server.address, experiment)[1]
         finished = [run for run in runs if run.info.status == "FINISHED"]
         assert sorted(run.data.tags["seed"] for run in finished) == ["0", "7"]
         assert {run.info.status for run in runs} <= {"FINISHED", "KILLED"}
+
+
+class Proxy(BaseHTTPRequestHandler):
+    """Hands requests on to `server`, but for those whose path ends with a key of `answers`: status and text."""
+
+    server_address: str
+    answers: dict[str, tuple[int, bytes]]
+
+    def do_GET(self):
+        status, text = next((a for end, a in self.answers.items() if self.path.split("?")[0].endswith(end)), (0, b""))
+        content = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        if not status:
+            sent = Request(f"{self.server_address}{self.path}", content or None, method=self.command)
+            sent.add_header("Content-Type", self.headers.get("Content-Type", "application/json"))
+            try:
+                with urlopen(sent) as answer:
+                    status, text = answer.status, answer.read()
+            except HTTPError as error:
+                status, text = error.code, error.read()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text)
+
+    do_POST = do_PUT = do_PATCH = do_DELETE = do_GET
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("answers", "said"),
+    [
+        (
+            {"/set-experiment-tag": (403, b"Permission denied")},
+            r"MLflow refused the experiment's description and views \(.*\); the runs are complete\.\n",
+        ),
+        ({"/version": (200, b"2.9.2")}, r"MLflow's pages are not those of version 3\.17\.x, so the .* left out\.\n"),
+    ],
+)
+def test_a_server_that_takes_no_views_is_named_once_and_all_else_goes_on(server, trained, answers, said):
+    project, _ = trained
+    experiment = "-".join(["takes", "no", *answers]).replace("/", "")
+    MlflowClient(server.address).create_experiment(experiment)  # by someone else, without the project's tags
+    proxy = type("Forbidding", (Proxy,), {"server_address": server.address, "answers": answers})
+    with ThreadingHTTPServer(("127.0.0.1", 0), proxy) as httpd:
+        Thread(target=httpd.serve_forever, daemon=True).start()
+        env = {"MLFLOW_TRACKING_URI": f"http://127.0.0.1:{httpd.server_port}"}
+        done = project.stage("ui", "tracking=server", f"tracking.experiment={experiment}", env=env)
+        httpd.shutdown()
+    assert re.fullmatch(said, done.stderr)
+    assert done.stdout.splitlines() == [
+        "2 runs added from the result files.",
+        f"MLflow UI: {env['MLFLOW_TRACKING_URI']}",
+    ]
+    finished = [run for run in runs_of(server.address, experiment)[1] if run.info.status == "FINISHED"]
+    assert sorted(run.data.tags["seed"] for run in finished) == ["0", "7"]
 
 
 @pytest.mark.parametrize("kind", ["http://", "postgresql+psycopg2://user:***@"])

@@ -110,7 +110,7 @@ def experiment_tags(project):
 def test_a_comparison_is_shown_on_the_pages_of_the_experiment_and_its_runs(project):
     project.stage("compare")  # after comparisons with other values, by the tests of the pipeline
     _, runs = runs_of(f"sqlite:///{project.root}/mlruns/mlflow.db")
-    content = sync._hash_of_folder(project.root / "comparison")
+    content = sync.hash_of_folder(project.root / "comparison")
     assert content in {run.data.tags["comparison_hash"] for run in runs if run.data.tags["kind"] == "comparison"}
     compared = {(run.data.tags["variant"], run.data.tags["seed"]): run for run in runs if "comparison" in run.data.tags}
     rows = project.rows("comparison/runs.csv")
@@ -127,9 +127,37 @@ def test_a_comparison_is_shown_on_the_pages_of_the_experiment_and_its_runs(proje
         assert part in report  # nothing is written twice
     assert "| before_shared |" in tags[descriptions.NOTE]
     assert f"runs?viewStateShareKey={views.VARIANTS.removeprefix(views.VIEW)}" in tags[descriptions.NOTE]
-    for tag, title in zip(views.VIEWS, ("The four variants", "Attention over the time steps", "Learning"), strict=True):
-        view = json.loads(tags[tag])
-        assert (view["name"], json.loads(view["state"])["searchFilter"]) == (title, f"tags.comparison = '{content}'")
+    for tag, view in views.VIEWS.items():
+        saved = json.loads(tags[tag])
+        wrong = " AND tags.verdict != 'correct'" if tag == views.WRONG else ""
+        shown = f"tags.comparison = '{content}'{wrong}"
+        assert (saved["name"], json.loads(saved["state"])["searchFilter"]) == (view.title, shown)
+
+
+def test_a_seed_is_shown_with_its_files_and_its_run_and_a_run_with_the_same(project):
+    out = project.stage("show", "+variant=after_shared", "seed=7").stdout
+    first, *lines, last = out.splitlines()
+    assert first == "after_shared, seed 7: models/after_shared, attention/after_shared"
+    assert [line.split()[0] for line in lines] == ["step", *"012345"]
+    assert [line for line in lines if line.endswith("<- key")] == [lines[4]]  # of step 3
+    assert out.isascii()
+    run = re.fullmatch(r"Run (\w{32}) in MLflow: http://127.0.0.1:5000/#/experiments/1/runs/\1", last)[1]
+    assert project.stage("show", f"run={run[:12]}").stdout == out
+    assert project.stage("show", "+variant=after_shared", "seed=7", "tracking=off").stdout == out.rpartition("Run")[0]
+    [(comparison,)] = project.query(
+        "SELECT run_uuid FROM tags WHERE key = 'comparison_hash'"
+        f"AND value = '{sync.hash_of_folder(project.root / 'comparison')}'"
+    )
+    assert project.stage("show", f"run={comparison}").stdout.startswith("comparison: comparison\nRun ")
+
+
+def test_what_cannot_be_shown_is_told_with_what_exists(project):
+    assert error_of(project.stage, "show", "+variant=after_shared", "seed=8") == (
+        "error: seed is 8: with +variant=after_shared, it must be one of 0, 7.\n"
+    )
+    assert "This stage needs +variant=NAME, where NAME is one of: " in error_of(project.stage, "show", "seed=0")
+    assert "run is nix: it is no run; there are " in error_of(project.stage, "show", "run=nix")
+    assert "there are no finished runs in MLflow" in error_of(project.stage, "show", "run=nix", "tracking=off")
 
 
 def test_the_key_mass_is_drawn_over_the_batches(project):
@@ -414,3 +442,32 @@ def test_views_fit_into_tags_and_name_what_is_compared():
     state = json.loads(json.loads(views.tags("r2")[views.VARIANTS])["state"])
     assert state["selectedColumns"] == ["metrics.`key_mass`", "metrics.`hit_rate`", "metrics.`r2`", "tags.`verdict`"]
     assert views.links("http://x/", "1", {}) == {}
+    assert views.links("http://x/", "1", views.of_sweep("sweep-0123", "data.key_step", "r2")) == {
+        "Sweep of data.key_step (sweep-0123)": (
+            "http://x/#/experiments/1/runs?viewStateShareKey=attention-sweep-0123&compareRunsMode=CHART"
+        )
+    }
+
+
+def test_a_run_names_the_experiment_of_dvc_in_which_it_was_made(settings, monkeypatch):
+    tracker = tracker_of(settings)
+    monkeypatch.setenv("DVC_EXP_NAME", "longer")
+    run = tracker.start("a", {"kind": "seed"})
+    monkeypatch.delenv("DVC_EXP_NAME")
+    other = tracker.start("b", {"kind": "seed"})
+    assert tracker.client.get_run(run).data.tags["dvc_experiment"] == "longer"
+    assert "dvc_experiment" not in tracker.client.get_run(other).data.tags
+    for number in (run, other):
+        tracker.delete(number)
+
+
+def test_views_are_left_out_where_the_pages_are_of_another_version(settings, monkeypatch, capsys):
+    tracker = tracker_of(settings)
+    monkeypatch.setitem(vars(tracker), "version", "3.9.0")
+    tracker.client.delete_experiment_tag(tracker.experiment_id, views.LEARNING)
+    for _ in range(2):
+        answer.offer_views(tracker)
+    assert capsys.readouterr().err == (
+        "MLflow's pages are not those of version 3.17.x, so the saved views are left out.\n"
+    )
+    assert views.LEARNING not in tracker.experiment_tags()

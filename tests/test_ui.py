@@ -1,16 +1,18 @@
 """`make ui` starts whatever state MLflow and the results are in, and ends without a trace."""
 
 import os
+import pty
 import signal
 import socket
 import urllib.error
 import urllib.request
 
 import pytest
-from conftest import one_sentence
+from conftest import one_sentence, wait_for
 from services import free_port, listening, serve
 from test_embedded_store import UNUSABLE, change, content, original, root  # noqa: F401 (a fixture)
 
+from pipeline.tracking import browser, views
 from pipeline.ui import check_free
 
 
@@ -46,9 +48,48 @@ def test_it_ends_with_a_link_to_each_view(fresh):
         listening(f"http://127.0.0.1:{port}/", server)
         os.killpg(server.pid, signal.SIGINT)
         out, _ = server.communicate(timeout=20)
-    titles, page = ("The four variants", "Attention over the time steps", "Learning"), f"http://127.0.0.1:{port}/#/"
+    titles, page = [view.title for view in views.VIEWS.values()], f"http://127.0.0.1:{port}/#/"
     lines = [line.rpartition(page) for line in out.splitlines()[2:]]
     assert [(title.strip(), link) for title, link, _ in lines] == [(title, page) for title in titles]
+
+
+@pytest.mark.service
+@pytest.mark.parametrize("wanted", [True, False])
+def test_the_first_view_opens_in_the_browser_of_a_user_at_a_terminal(fresh, tmp_path, wanted):
+    opened, port = tmp_path / "opened", free_port()
+    opener = tmp_path / "opener"
+    opener.write_text(f'#!/bin/sh\necho "$1" > {opened}.part\nmv {opened}.part {opened}\n', encoding="utf-8")
+    opener.chmod(0o755)
+    ours, theirs = pty.openpty()
+    env = {"BROWSER": f"{opener} %s", "CI": ""}
+    words = ("python", "-m", "pipeline.ui", f"port={port}", f"browser={str(wanted).lower()}")
+    with fresh.started(*words, env=env, stdout=theirs) as server:
+        listening(f"http://127.0.0.1:{port}/", server)
+        if wanted:
+            wait_for(opened.exists, server)
+            assert opened.read_text(encoding="utf-8").endswith("viewStateShareKey=attention-variants\n")
+        os.killpg(server.pid, signal.SIGINT)
+        server.communicate(timeout=20)
+    assert opened.exists() == wanted
+    os.close(ours)
+    os.close(theirs)
+
+
+def test_no_browser_opens_without_a_user_and_a_failure_is_silent(monkeypatch, capsys):
+    for name in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER", "CI"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("sys.platform", "linux")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    assert not browser.is_wanted(True)
+    monkeypatch.setenv("DISPLAY", ":0")
+    assert browser.is_wanted(True)
+    assert not browser.is_wanted(False)
+    monkeypatch.setenv("CI", "true")
+    assert not browser.is_wanted(True)
+    monkeypatch.setattr("webbrowser._tryorder", [])
+    monkeypatch.setenv("BROWSER", "/nowhere/browser")
+    browser.open_page("http://127.0.0.1:1/")
+    assert capsys.readouterr() == ("", "")
 
 
 @pytest.mark.service

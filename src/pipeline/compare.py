@@ -20,7 +20,7 @@ def stage(config: Config) -> None:
         comparison.write(folder, config, results, controls)
     target = folders.folder(config, "comparison")
     made_on.note(machine.description(), target)
-    sync.ensure_comparison(config.tracking, target, sync.made_from(config, results))
+    sync.ensure_comparison(config.tracking, target, sync.made_from([config] * len(results), results))
     terminal.show_study(target, {result.variant.name: result.attended for result in results}, config.tracking)
 
 

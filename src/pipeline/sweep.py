@@ -15,7 +15,7 @@ from pipeline.report.sweep_tables import Point
 from pipeline.results import folders, made_on
 from pipeline.settings import study
 from pipeline.settings.schema import Config
-from pipeline.tracking import sync
+from pipeline.tracking import sweeps, sync
 from pipeline.tracking.address import shared
 from pipeline.tracking.connection import tracker_of
 
@@ -99,7 +99,8 @@ def gather(configs: list[Config], points: list[Point]) -> None:
     with folders.added_to(folder) as aside:
         sweep_tables.write(aside, points, results)
     made_on.note(machine.description(), folder)
-    sync.ensure_sweep(settings, folder)
+    sweeps.note(sync.hash_of_folder(folder), points, sys.argv[1:])
+    sync.ensure_sweep(settings, folder, sync.made_from(configs, results))
     terminal.show_summary(folder, list(points[0].swept) or ["variant"])
     terminal.show_where(folder, settings)
 

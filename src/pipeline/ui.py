@@ -1,6 +1,7 @@
 """Fill in what MLflow lacks from the result files, then serve its UI on 127.0.0.1. `python -m pipeline.ui`"""
 
 import os
+import re
 import socket
 import sys
 import warnings
@@ -8,7 +9,7 @@ import warnings
 from pipeline.execution.command_line import command
 from pipeline.settings.project import UserError
 from pipeline.settings.schema import Config, Tracking
-from pipeline.tracking import sync, views
+from pipeline.tracking import browser, sync, views
 from pipeline.tracking.address import ShownOnly, named, store_of, without_password
 from pipeline.tracking.connection import connection, tracker_of
 
@@ -23,14 +24,20 @@ def stage(config: Config) -> None:
     if store.startswith("http"):
         fill_in(config.tracking)
         print(f"MLflow UI: {without_password(store)}")
+        found = links(config.tracking, re.sub(r"//[^/@]*@", "//", store.rstrip("/")) + "/")
+        show(found)
+        if found and browser.is_wanted(config.browser):
+            browser.open_page(next(iter(found.values())))
         return
     check_free(config.port)
-    found: dict[str, str] = {}
+    address, found = f"http://{HOST}:{config.port}/", dict[str, str]()
     try:
         fill_in(config.tracking)
-        found = links(config.tracking, f"http://{HOST}:{config.port}/")
+        found = links(config.tracking, address)
     except ShownOnly as error:
         print(error, file=sys.stderr)
+    if browser.is_wanted(config.browser):
+        browser.open_later(next(iter(found.values()), address), HOST, config.port)
     serve(store, config.port, found)
 
 
@@ -43,10 +50,17 @@ def fill_in(settings: Tracking) -> None:
 
 
 def links(settings: Tracking, address: str) -> dict[str, str]:
-    """Return title -> link of each view that the project saved in MLflow."""
+    """Return title -> link of each view that the project saved in MLflow, and that its pages can read."""
     tracker = tracker_of(settings)
-    tags = tracker and connection.attempt(tracker.experiment_tags)
+    tags = tracker and tracker.shows_views() and connection.attempt(tracker.experiment_tags)
     return views.links(address, tracker.experiment_id, tags) if tracker and tags else {}
+
+
+def show(links: dict[str, str]) -> None:
+    """Print the title and the link of each view."""
+    width = max(map(len, links), default=0)
+    for title, link in links.items():
+        print(f"  {title:{width}}  {link}", flush=True)
 
 
 def check_free(port: int) -> None:
@@ -73,9 +87,7 @@ def serve(store: str, port: int, links: dict[str, str]) -> None:
     }
     warnings.filterwarnings("ignore", "starlette.middleware.wsgi")  # MLflow's
     print(f"MLflow UI: http://{HOST}:{port} (Ctrl-C ends it)", flush=True)
-    width = max(map(len, links), default=0)
-    for title, link in links.items():
-        print(f"  {title:{width}}  {link}", flush=True)
+    show(links)
     uvicorn.run("mlflow.server.fastapi_app:app", host=HOST, port=port, log_level="warning", timeout_graceful_shutdown=2)
 
 

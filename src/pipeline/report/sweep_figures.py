@@ -25,7 +25,7 @@ def measures(summary: DataFrame, swept: list[str]) -> Figure:
 
     `summary` has a row for each combination, of `sweep_tables.tabulate`; `swept` are the names of the swept values.
     """
-    x, score = _along(summary, swept), score_in(summary)
+    x, score = along(summary, swept), score_in(summary)
     numeric = _numeric(summary[x])
     places = summary[x].astype(float) if numeric else Series(pd.factorize(summary[x])[0])
     others = summary[[name for name in swept if name != x]].astype(str)
@@ -79,7 +79,7 @@ def samples(attention: NDArray[np.floating], mask: NDArray[np.bool_], shown: int
     return figure
 
 
-def _along(summary: DataFrame, swept: list[str]) -> str:
+def along(summary: DataFrame, swept: list[str]) -> str:
     """Return the name of the swept value for the x-axis: of numbers if there are any, and the one with the most."""
 
     def rank(name: str) -> tuple[bool, int]:

@@ -18,6 +18,7 @@ from pipeline.results.stage_files import AttendedSeed, ControlRun, TrainedSeed
 from pipeline.settings.schema import Tracking
 
 BLOCKS = "▁▂▃▄▅▆▇█"
+LINES, BAR = 40, 40  # lines of a vector, and characters of its longest bar
 NONE = "-"  # printed where there is no number
 WIDTH = 10_000  # so that rich neither wraps nor truncates a line: names stay complete
 
@@ -47,6 +48,20 @@ def show_attention(variants: dict[str, dict[int, AttendedSeed]]) -> None:
         if (key == 1).any():
             table.add_row("", "".join("^" if share == 1 else " " for share in key))
     _print(table)
+
+
+def show_vector(result: AttendedSeed) -> None:
+    """Print the attention vector of a seed, a line for each time step; of many, for those with the most attention."""
+    table = Table("step", "attention", "", "", box=None, pad_edge=False)
+    most = np.sort(np.argsort(-result.vector, kind="stable")[:LINES])
+    for step in most.tolist():
+        weight, share = result.vector[step], result.key[step]
+        bar = "#" * round(float(weight / result.vector.max()) * BAR)
+        mark = "<- key" if share == 1 else f"<- key of {share:.0%} of the samples" if share else ""
+        table.add_row(str(step), f"{weight:.3f}", bar, mark, style="green" if share == 1 else None)
+    _print(table)
+    if len(most) < len(result.vector):
+        print(f"The {LINES} steps with the most attention, of {len(result.vector)}.")
 
 
 def show_controls(runs: list[ControlRun], score: str) -> None:

@@ -204,6 +204,9 @@ class Config(Study):
     cluster: str | None
     results: str | None
     port: Port
+    browser: Annotated[bool, Field(strict=True)]
+    run: str | None
+    seed: Seed | None
     level: Literal["bytes", "digits", "verdicts", "conclusions"]
     digits: Annotated[int, Field(strict=True, ge=1, le=9)]
     against: str

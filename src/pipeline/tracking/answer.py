@@ -2,6 +2,7 @@
 
 import json
 import sys
+from functools import cache
 from math import isnan
 from pathlib import Path
 from textwrap import shorten
@@ -13,7 +14,7 @@ from pipeline.settings.schema import score_of
 from pipeline.settings.study import digest
 from pipeline.tracking import descriptions, provenance, views
 from pipeline.tracking.descriptions import NOTE
-from pipeline.tracking.mlflow_client import Metrics, Tracker, Values
+from pipeline.tracking.mlflow_client import REFUSALS, Metrics, Tracker, Values
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 ANALYSIS = [name for name in SECTIONS["attention"] if name != "seeds"]  # what a seed's attention depends on
 HASHES = ("config_hash", "weights_hash", "attention_hash")  # tags by which the run of a result is found
 WRITTEN = "attention-pipeline.description"  # tag of an experiment: the hash of the description that the project wrote
-REFUSALS = ("PERMISSION_DENIED", "INVALID_PARAMETER_VALUE", "BAD_REQUEST")  # of a server that answers
 Made = dict[str, tuple[str, ...]]  # `analysis_hash` -> values of the tags `HASHES`
 
 
@@ -62,7 +62,7 @@ def show(tracker: Tracker, folder: Path, made: Made, content: str) -> None:
 def offer_views(tracker: Tracker) -> None:
     """Save those views that an experiment lacks, as before the first comparison."""
     known = tracker.experiment_tags()
-    _publish(tracker, {tag: view for tag, view in views.tags().items() if tag not in known})
+    publish(tracker, {tag: view for tag, view in views.tags().items() if tag not in known})
 
 
 def _judgements(folder: Path, values: Values, made: Made) -> dict[tuple[str, ...], Judgement]:
@@ -104,21 +104,33 @@ def _judge(tracker: Tracker, run: "Run", judgement: Judgement, content: str) -> 
 def _describe(tracker: Tracker, shown: dict[str, str], report: str) -> None:
     """Save the views and describe the experiment, unless a user wrote its description."""
     known = tracker.experiment_tags()
-    links = views.links("", tracker.experiment_id, shown)
+    links = views.links("", tracker.experiment_id, shown) if tracker.shows_views() else {}
     note, written = descriptions.of_experiment(report, links), known.get(NOTE, "")
     own = {NOTE: note, WRITTEN: digest(note)} if not written or digest(written) == known.get(WRITTEN) else {}
-    _publish(tracker, {name: value for name, value in {**shown, **own}.items() if known.get(name) != value})
+    publish(tracker, {**shown, **own})
 
 
-def _publish(tracker: Tracker, tags: dict[str, str]) -> None:
-    """Set tags of the experiment; say so if the server refuses them, which is no reason to give up anything else."""
+def publish(tracker: Tracker, tags: dict[str, str]) -> None:
+    """Set those tags of the experiment that are not set; a sentence says if the server refuses, and work goes on.
+
+    Views are left out where MLflow's pages, being those of another version, could not read them.
+    """
     from mlflow.exceptions import MlflowException
 
+    if any(name.startswith(views.VIEW) for name in tags) and not tracker.shows_views():
+        _say(f"MLflow's pages are not those of version {views.FORM}x, so the saved views are left out.")
+        tags = {name: value for name, value in tags.items() if not name.startswith(views.VIEW)}
+    known = tracker.experiment_tags()
     try:
-        tracker.tag_experiment(tags)
+        tracker.tag_experiment({name: value for name, value in tags.items() if known.get(name) != value})
     except MlflowException as error:
         if error.error_code not in REFUSALS:
             raise
         reason = shorten(str(error), 150, placeholder=" …")
-        note = f"MLflow refused the experiment's description and views ({reason}); the runs are complete."
-        print(note, file=sys.stderr)
+        _say(f"MLflow refused the experiment's description and views ({reason}); the runs are complete.")
+
+
+@cache
+def _say(sentence: str) -> None:
+    """Print a sentence once."""
+    print(sentence, file=sys.stderr)

@@ -61,6 +61,12 @@ def of_comparison(commit: str) -> str:
     return f"{what}\n\n{_again(['dvc repro'], commit)}"
 
 
+def of_sweep(command: str, commit: str) -> str:
+    """Return what the run of a sweep is, and the command that makes it again."""
+    what = "A sweep: the tables and figures of all its combinations are among the artifacts."
+    return _fitting(f"{what}\n\n{_again([command], commit)}", "run")
+
+
 def commands(values: Values, seed: int, commit: str) -> list[str]:
     """Return the commands that make a seed's result again; none if the files that define it cannot be used.
 

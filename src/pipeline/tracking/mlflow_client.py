@@ -5,6 +5,7 @@ import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cached_property
 from importlib.metadata import version
 from math import isnan
 from pathlib import Path
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from mlflow.entities import DatasetInput, Experiment, Run
 
 NAMED = "attention-pipeline.experiment"  # tag of an experiment: its name in the settings
+REFUSALS = ("PERMISSION_DENIED", "INVALID_PARAMETER_VALUE", "BAD_REQUEST")  # of a server that answers
 SILENCE = 3600  # seconds without a sign of life after which a run of another machine is given up
 Values = dict[str, Any]  # sections of the configuration, as params.json of a result holds them
 Metrics = list[tuple[str, float, int]]  # name, value, step
@@ -54,8 +56,34 @@ class Tracker:
         if known.lifecycle_stage == "deleted":
             raise deleted(settings, known.experiment_id)
         if NAMED not in known.tags:
-            self.client.set_experiment_tag(known.experiment_id, NAMED, settings.experiment)
+            self._note_name(known.experiment_id, settings.experiment)
         return str(known.experiment_id)
+
+    def _note_name(self, number: str, name: str) -> None:
+        """Note by which name the settings know the experiment; a server that refuses that will not find it renamed."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            self.client.set_experiment_tag(number, NAMED, name)
+        except MlflowException as error:
+            if error.error_code not in REFUSALS:
+                raise
+
+    def shows_views(self) -> bool:
+        """Return whether MLflow's pages are of a version that can read the project's views."""
+        return self.version.startswith(views.FORM)
+
+    @cached_property
+    def version(self) -> str:
+        """The version of MLflow's pages: that of the server, of which old ones do not tell; else that installed."""
+        from mlflow.utils import credentials, rest_utils
+
+        if not self.uri.startswith("http"):
+            return version("mlflow")
+        request: Any = rest_utils.http_request
+        who: Any = credentials.get_default_host_creds
+        answer = request(who(self.uri), "/version", "GET", raise_on_status=False)
+        return answer.text.strip() if answer.ok else "unknown"
 
     def _renamed(self, name: str) -> "Experiment | None":
         """Return the one experiment that had a name before a user renamed it in MLflow."""
@@ -70,7 +98,8 @@ class Tracker:
         local = settings.artifacts and not self.uri.startswith("http")
         location = (ROOT / str(settings.artifacts)).as_uri() if local else None
         # The UI then shows the pages for training models, not those for language models.
-        tags = {"mlflow.experimentKind": "custom_model_development", NAMED: settings.experiment, **views.tags()}
+        tags = {"mlflow.experimentKind": "custom_model_development", NAMED: settings.experiment}
+        tags |= views.tags() if self.shows_views() else {}
         try:
             return str(self.client.create_experiment(settings.experiment, location, tags))
         except MlflowException:
@@ -119,7 +148,7 @@ class Tracker:
         """Start a run and return its id."""
         tags = {"started_by": provenance.process_identity(), **tags}
         commit = provenance.git_commit()
-        tags |= {"git_commit": commit, "process": provenance.process_identity()}
+        tags |= {"git_commit": commit, "process": provenance.process_identity(), **provenance.dvc_experiment()}
         tags |= provenance.source(tags["kind"], commit) if tags.get("kind") in provenance.STAGES else {}
         return str(self.client.create_run(self.experiment_id, run_name=name, tags=tags).info.run_id)
 

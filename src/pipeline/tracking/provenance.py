@@ -58,6 +58,12 @@ def source(kind: str, commit: str) -> dict[str, str]:
     return tags | ({} if commit == UNKNOWN else {"mlflow.source.git.commit": commit})
 
 
+def dvc_experiment() -> dict[str, str]:
+    """Return the tag with the name of the DVC experiment that this process is a stage of; nothing outside of one."""
+    name = os.environ.get("DVC_EXP_NAME", "")
+    return {"dvc_experiment": name} if name else {}
+
+
 def note() -> str:
     """Return a sentence that names commit, Python and system."""
     return f"Logged from commit {git_commit()} by Python {platform.python_version()} on {platform.platform()}."

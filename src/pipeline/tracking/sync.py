@@ -21,7 +21,7 @@ from pipeline.results.stage_files import AttendedSeed, TrainedSeed, read_attenti
 from pipeline.settings.project import ROOT
 from pipeline.settings.schema import Study, Tracking
 from pipeline.settings.study import digest
-from pipeline.tracking import answer, descriptions
+from pipeline.tracking import answer, descriptions, sweeps
 from pipeline.tracking.answer import Made
 from pipeline.tracking.connection import connection, tracker_of
 from pipeline.tracking.mlflow_client import Tracker, Values
@@ -79,9 +79,18 @@ def ensure_seed(
     return True
 
 
-def ensure_sweep(settings: Tracking, folder: Path) -> bool:
-    """Ensure that a sweep has a FINISHED run with its files; return whether it was added."""
-    return _ensure_folder(settings, "sweep", folder, _hash_of_folder(folder), {})
+def ensure_sweep(settings: Tracking, folder: Path, made: Made) -> bool:
+    """Ensure that a sweep has a FINISHED run with its files, and a view of its runs; return whether a run was added.
+
+    `made` are the results that there are, some of them those of the sweep.
+    """
+    content = hash_of_folder(folder)
+    sweep = sweeps.noted(content)
+    note = {descriptions.NOTE: descriptions.of_sweep(sweep.command, git_commit())} if sweep else {}
+    added = _ensure_folder(settings, "sweep", folder, content, note)
+    if sweep and (tracker := tracker_of(settings)):
+        connection.attempt(partial(sweeps.show, tracker, sweep, made))
+    return added
 
 
 def ensure_comparison(settings: Tracking, folder: Path, made: Made) -> bool:
@@ -89,7 +98,7 @@ def ensure_comparison(settings: Tracking, folder: Path, made: Made) -> bool:
 
     `made` are the results whose runs get the verdicts of the comparison, and perhaps others.
     """
-    content, note = _hash_of_folder(folder), {descriptions.NOTE: descriptions.of_comparison(git_commit())}
+    content, note = hash_of_folder(folder), {descriptions.NOTE: descriptions.of_comparison(git_commit())}
     added = _ensure_folder(settings, "comparison", folder, content, note)
     if tracker := tracker_of(settings):
         of_study = content if folder == ROOT / "comparison" else ""
@@ -112,10 +121,10 @@ def _ensure_folder(settings: Tracking, kind: str, folder: Path, content: str, no
     return bool(tracker and connection.attempt(partial(add, tracker)))
 
 
-def made_from(study: Study, results: "Iterable[VariantResult]") -> Made:
-    """Return the hashes of the results that a comparison was made from."""
+def made_from(studies: "Iterable[Study]", results: "Iterable[VariantResult]") -> Made:
+    """Return the hashes of the results that a comparison or a sweep was made from, given the study of each."""
     found: Made = {}
-    for result in results:
+    for study, result in zip(studies, results, strict=True):
         values = folders.values(dataclasses.replace(study, variant=result.variant), "attention")
         found |= _hashes(values, result.trained, result.attended)
     return found
@@ -130,7 +139,8 @@ def _hashes(values: Values, trained: dict[int, TrainedSeed], attended: dict[int,
     }
 
 
-def _hash_of_folder(folder: Path) -> str:
+def hash_of_folder(folder: Path) -> str:
+    """Return a hash of the files of a comparison or a sweep, by which its run is found."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()[:12]
 
@@ -142,38 +152,38 @@ def fill_from_files(settings: Tracking) -> int:
     """
     added, made = 0, Made()
     analyses: dict[str, list[tuple[Values, Path]]] = {}
-    for folder in _results("attention/*"):
+    for folder in results("attention/*"):
         with _left_out_if_damaged(folder):
-            values = _values(folder)
+            values = values_of(folder)
             analyses.setdefault(_training_of(values), []).append((values, folder))
-    for folder in _results("models/*"):
+    for folder in results("models/*"):
         with _left_out_if_damaged(folder):
-            values, trained, machine = _values(folder), read_training(folder), made_on.of_folder(folder)
+            values, trained, machine = values_of(folder), read_training(folder), made_on.of_folder(folder)
             for analysis_values, analysis in analyses.get(_training_of(values), []):
                 with _left_out_if_damaged(analysis):
                     machines, attended = (machine, made_on.of_folder(analysis)), read_attention(analysis)
                     added += ensure(settings, analysis_values, trained, attended, machines)
                     made |= _hashes(analysis_values, trained, attended)
             added += ensure(settings, values, trained, machines=(machine, {}))
-    for folder in _results("comparison"):
+    for folder in results("comparison"):
         with _left_out_if_damaged(folder):
             added += ensure_comparison(settings, folder, made)
     for folder in sorted(path.parent for path in ROOT.glob(f"{folders.OUTPUTS}/sweep-*/summary.csv")):
         with _left_out_if_damaged(folder):
-            added += ensure_sweep(settings, folder)
+            added += ensure_sweep(settings, folder, made)
     if tracker := tracker_of(settings):
         connection.attempt(partial(answer.offer_views, tracker))
     return added
 
 
-def _results(pattern: str) -> list[Path]:
+def results(pattern: str) -> list[Path]:
     """Return the folders of a kind of result that are not empty."""
     bases = (ROOT, *sorted(ROOT.glob(f"{folders.OUTPUTS}/*")))
     found = [path for base in bases for path in sorted(base.glob(pattern)) if not path.name.endswith(".part")]
     return [path for path in found if path.is_dir() and any(path.iterdir())]
 
 
-def _values(folder: Path) -> Values:
+def values_of(folder: Path) -> Values:
     """Return the values that a result was made from."""
     values: Values = json.loads((folder / folders.PARAMS).read_text(encoding="utf-8"))
     return values

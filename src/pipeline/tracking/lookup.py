@@ -1,0 +1,101 @@
+"""From a run in MLflow to the files of its result, and from a result to its run."""
+
+import re
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from pipeline.results.folders import CORRUPT, OUTPUTS
+from pipeline.results.stage_files import AttendedSeed, read_attention, read_training
+from pipeline.settings.project import ROOT, UserError
+from pipeline.settings.schema import Tracking
+from pipeline.tracking import sync
+from pipeline.tracking.address import database_file
+from pipeline.tracking.connection import tracker_of
+from pipeline.tracking.mlflow_client import Tracker, Values
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+
+SHOWN = 5  # runs that a message names, at most
+
+
+class Found(NamedTuple):
+    """A run: its id, its name, the link to its page, the folders of its result, and the attention of a seed."""
+
+    run_id: str
+    name: str
+    link: str
+    folders: list[Path]
+    attended: AttendedSeed | None = None
+
+
+def run_of(settings: Tracking, values: Values, seed: int, attention_hash: str, port: int) -> Found | None:
+    """Return the run of a seed's result, without its files; None if it has none, or MLflow cannot be used.
+
+    `values` are what the result was made from, and `port` is that of the UI of an embedded database.
+    """
+    if tracker := _existing(settings):
+        hashes = {"config_hash": sync.config_hash(values, seed), "attention_hash": attention_hash}
+        for run in tracker.find(**hashes):
+            return Found(run.info.run_id, str(run.info.run_name), _link(tracker, run, port), [])
+    return None
+
+
+def result_of(settings: Tracking, run_id: str, port: int) -> Found:
+    """Return the run whose id has some first characters, and the files of its result.
+
+    A `UserError` names runs that exist if there is not exactly one.
+    """
+    tracker = _existing(settings)
+    runs = tracker.find() if tracker else []
+    fitting = [run for run in runs if run.info.run_id.startswith(run_id)]
+    if not tracker or not runs:
+        raise UserError(f"run is {run_id}: there are no finished runs in MLflow; `make ui` adds those of the results.")
+    if not run_id or len(fitting) != 1:
+        some = [f"{run.info.run_id} ({run.info.run_name})" for run in (fitting or runs)[:SHOWN]]
+        what = "the id of several runs begins so" if fitting else "it is no run"
+        left = len(fitting or runs) - SHOWN
+        more = f" and {left} more" if left > 0 else ""
+        raise UserError(f"run is {run_id}: {what}; there are {', '.join(some)}{more}.")
+    (run,) = fitting
+    folders, attended = _files(run)
+    return Found(run.info.run_id, str(run.info.run_name), _link(tracker, run, port), folders, attended)
+
+
+def _existing(settings: Tracking) -> Tracker | None:
+    """Return the tracker of a store that is there; None for one that would have to be created, or cannot be used."""
+    file = database_file(settings)
+    with suppress(UserError):
+        return None if file and not file.exists() else tracker_of(settings)
+    return None
+
+
+def _link(tracker: Tracker, run: "Run", port: int) -> str:
+    store = tracker.uri if tracker.uri.startswith("http") else f"http://127.0.0.1:{port}"
+    page = re.sub(r"//[^/@]*@", "//", store.rstrip("/"))
+    return f"{page}/#/experiments/{tracker.experiment_id}/runs/{run.info.run_id}"
+
+
+def _files(run: "Run") -> tuple[list[Path], AttendedSeed | None]:
+    """Return the folders with the result of a run, and the attention if it is the run of a seed."""
+    tags = run.data.tags
+    for kind, places in (("comparison", sync.results("comparison")), ("sweep", ROOT.glob(f"{OUTPUTS}/sweep-*/"))):
+        if content := tags.get(f"{kind}_hash"):
+            return [path for path in places if sync.hash_of_folder(path) == content], None
+    seed = int(tags.get("seed", -1))
+    models: list[Path] = []
+    attention: list[Path] = []
+    attended = None
+    for folder in sync.results("models/*") + sync.results("attention/*"):
+        with suppress(*CORRUPT):  # damaged, so not the result of this run
+            if sync.config_hash(sync.values_of(folder), seed) != tags.get("config_hash"):
+                continue
+            if folder.parent.name == "models":
+                trained = read_training(folder).get(seed)
+                models += [folder] if trained and trained.weights_hash() == tags.get("weights_hash") else []
+            else:
+                result = read_attention(folder).get(seed)
+                if result and result.attention_hash() == tags.get("attention_hash"):
+                    attention, attended = [*attention, folder], result
+    return models + attention, attended
