@@ -15,6 +15,7 @@ from pipeline.models.held_out_score import score
 
 Array = NDArray[np.floating]
 Values = NDArray[np.float64]
+NUMBERS = 2**24  # of values that are summed at a time, at most
 RIDGE = 1e-3  # of the mean square of the values: a state that never changes must not end the fit
 
 
@@ -27,23 +28,29 @@ def fit(values: Array, y: Array, mask: Mask, regression: bool) -> Values:
         mask: key steps, (samples, steps).
         regression: whether the labels are numbers.
     """
-    design, weight = _with_intercept(values), concerned(mask).astype(np.float64)
+    weight = concerned(mask).astype(np.float64)
     if not regression:
         for label in (0, 1):
             own = (y == label)[:, None]
             weight *= np.where(own, 1 / np.maximum((weight * own).sum(axis=0), 1), 1)
     weight /= np.maximum(weight.sum(axis=0), 1e-12)
-    weighted = design * weight[:, :, None]
     # NumPy's `einsum` sums in the same order on any processor; LAPACK does not.
-    gram = np.einsum("nti,ntj->tij", weighted, design)
-    diagonal = np.arange(design.shape[2])
+    steps, size = values.shape[1], values.shape[2] + 1
+    gram, moment = np.zeros((steps, size, size)), np.zeros((steps, size))
+    for part in _parts(values):
+        design = _with_intercept(values[part])
+        weighted = design * weight[part, :, None]
+        gram += np.einsum("nti,ntj->tij", weighted, design)
+        moment += np.einsum("nti,n->ti", weighted, y[part].astype(np.float64))
+    diagonal = np.arange(gram.shape[2])
     gram[:, diagonal, diagonal] += RIDGE * np.einsum("tii->t", gram)[:, None] / len(diagonal)
-    return _solve(gram, np.einsum("nti,n->ti", weighted, y.astype(np.float64)))
+    return _solve(gram, moment)
 
 
 def predict(coefficients: Values, values: Array) -> Values:
     """Return the prediction of `fit` at each step, (samples, steps); above 1/2 it is label 1."""
-    return np.asarray(np.einsum("nti,ti->nt", _with_intercept(values), coefficients))
+    parts = (np.einsum("nti,ti->nt", _with_intercept(values[part]), coefficients) for part in _parts(values))
+    return np.concatenate(list(parts))
 
 
 def by_step(predicted: Values, y: Array, mask: Mask, regression: bool) -> Values:
@@ -66,7 +73,9 @@ def gain(values: Array, y: Array) -> Values:
     equally likely classes, between the means of the classes.
     """
     centred = (y - y.mean(dtype=np.float64)) / max(y.std(dtype=np.float64), 1e-12)
-    slope = np.einsum("nti,n->ti", values.astype(np.float64), centred) / len(y)
+    slope = np.zeros(values.shape[1:])
+    for part in _parts(values):
+        slope += np.einsum("nti,n->ti", values[part].astype(np.float64), centred[part]) / len(y)
     return np.asarray(2 * np.sqrt(np.einsum("ti,ti->t", slope, slope)))
 
 
@@ -75,6 +84,12 @@ def concerned(mask: Mask) -> Mask:
     seen: Mask = (np.cumsum(mask[:, ::-1], axis=1)[:, ::-1] - mask) == 0  # no key step is later
     known = seen & mask.any(axis=1, keepdims=True)
     return np.asarray(np.where(known.any(axis=0), known, True))
+
+
+def _parts(values: Array) -> list[slice]:
+    """Return slices of samples with no more than `NUMBERS` values each: as float64, all of them may exceed memory."""
+    size = max(1, NUMBERS // (values.shape[1] * values.shape[2]))
+    return [slice(start, start + size) for start in range(0, len(values), size)]
 
 
 def _with_intercept(values: Array) -> Values:

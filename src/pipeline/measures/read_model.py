@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.random import Generator, SeedSequence, default_rng
 from numpy.typing import NDArray
+from tqdm import tqdm
 
-from pipeline.measures import attention_measures, attribution
+from pipeline.measures import attention_measures, attribution, cost
 from pipeline.measures.model_measures import Samples, TrainedModel, value_weighted
 from pipeline.models.fit import train_seed
 from pipeline.results.splits import Split
@@ -18,6 +19,7 @@ from pipeline.results.stage_files import (
     AttendedSeed,
     ControlRun,
     ExplainedSeed,
+    Snapshots,
     TrainedSeed,
     Weights,
 )
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float32]
 Mask = NDArray[np.bool_]
+Vectors = NDArray[np.float64]
 
 
 class AnalyzedSeed(NamedTuple):
@@ -39,9 +42,9 @@ class AnalyzedSeed(NamedTuple):
 
 
 def samples_of(split: Split, start: int = 0, stop: int | None = None) -> Samples:
-    """Return some rows of a split."""
-    x, y, mask = (split.rows(name, start, stop) for name in ("x", "y", "mask"))
-    return Samples(x, y, mask)
+    """Return some rows of a split; `x` is a view of its file."""
+    y, mask = (split.rows(name, start, stop) for name in ("y", "mask"))
+    return Samples(split.mapped("x", start, stop), y, mask)
 
 
 def analyze_seed(study: Study, probe: Split, training: Split, seed: int, trained: TrainedSeed) -> AnalyzedSeed:
@@ -51,13 +54,14 @@ def analyze_seed(study: Study, probe: Split, training: Split, seed: int, trained
     """
     samples, settings, snapshots = samples_of(probe), study.explain, trained.snapshots
     fitting = samples_of(training, 0, settings.readout_samples)
-    history = [attention(study, snapshots.at(point), samples.x).mean(axis=2) for point in range(len(snapshots.batches))]
+    cost.announce(study.chosen_variant().name, _functions(study), samples.x, settings, len(snapshots.batches))
+    untrained, vectors, masses = learning(study, snapshots, samples)
     intervening, occluding = (default_rng(child) for child in SeedSequence((settings.seed, seed)).spawn(2))
     weights, result = read(study, trained.weights, samples, fitting, intervening)
     averaged, classes, functions = weights.mean(axis=2), _classes(study, samples), _functions(study)
-    others = {
+    others: dict[str, NDArray[np.floating]] = {
         VALUE_WEIGHTED: value_weighted(functions.values(samples.x), weights),
-        UNTRAINED: history[0],
+        UNTRAINED: untrained,
         **explanations(functions, samples.x, settings, occluding),
     }
     scores = {
@@ -65,9 +69,19 @@ def analyze_seed(study: Study, probe: Split, training: Split, seed: int, trained
         | attention_measures.agreement(other, averaged, classes)
         for name, other in others.items()
     }
-    vectors = np.stack([point.mean(axis=0, dtype=np.float64) for point in history])
-    masses = np.array([attention_measures.mean(attention_measures.key_mass(point, samples.mask)) for point in history])
     return AnalyzedSeed(averaged, result, ExplainedSeed(scores, snapshots.batches, vectors, masses))
+
+
+def learning(study: Study, snapshots: Snapshots, samples: Samples) -> tuple[Array, Vectors, Vectors]:
+    """Return attention before training (samples, steps), and in it mean vectors (points, steps), key mass (points,)."""
+    untrained, vectors, masses = None, [], []
+    for point in tqdm(range(len(snapshots.batches)), "attention during training", **attribution.PROGRESS):
+        weights = attention(study, snapshots.at(point), samples.x).mean(axis=2)
+        untrained = weights if untrained is None else untrained
+        vectors.append(weights.mean(axis=0, dtype=np.float64))
+        masses.append(attention_measures.mean(attention_measures.key_mass(weights, samples.mask)))
+    assert untrained is not None  # there is a point before training
+    return untrained, np.stack(vectors), np.array(masses)
 
 
 def attention(study: Study, weights: Weights, x: Array) -> Array:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import lru_cache
+from math import prod
 from typing import Any, NamedTuple
 
 import keras
@@ -15,6 +16,10 @@ from pipeline.settings.schema import Model, Shape, Variant
 
 Function = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 Attend = Callable[[NDArray[np.float32]], tuple[NDArray[np.float32], NDArray[np.float32]]]
+BATCH, NUMBERS = (
+    1000,
+    2**24,
+)  # samples in a batch, and numbers in its samples, at most: long sequences must fit in memory
 
 
 class Functions(NamedTuple):
@@ -56,7 +61,7 @@ def functions(shape: Shape, model: Model, variant: Variant) -> Functions:
     return Functions(built, values, in_batches(built.attend), in_batches(lambda x: built.head(x)[:, 0]), gradient)
 
 
-def in_batches(model: Callable[[tf.Tensor], Any], batch: int = 1000) -> Callable[[NDArray[np.float32]], Any]:
+def in_batches(model: Callable[[tf.Tensor], Any]) -> Callable[[NDArray[np.float32]], Any]:
     """Return a function that gives a model's output, or outputs, for any number of samples, a large batch at a time.
 
     XLA compiles it: TensorFlow's own kernels use instructions whose last digit differs from processor to processor.
@@ -64,12 +69,18 @@ def in_batches(model: Callable[[tf.Tensor], Any], batch: int = 1000) -> Callable
     call = tf.function(model, jit_compile=True, autograph=False)  # AutoGraph leaves files behind
 
     def output(x: NDArray[np.float32]) -> Any:
-        size = min(batch, len(x))
-        padded = np.concatenate([x, np.zeros((-len(x) % size, *x.shape[1:]), x.dtype)])  # one program for all batches
-        outputs = [call(tf.constant(padded[start : start + size])) for start in range(0, len(x), size)]
-        return tf.nest.map_structure(
-            lambda *parts: np.concatenate([part.numpy() for part in parts])[: len(x)], *outputs
-        )
+        size = min(BATCH, len(x), max(1, NUMBERS // prod(x.shape[1:])))
+        whole: list[NDArray[np.float32]] = []  # of all samples, an array for each output
+        for start in range(0, len(x), size):
+            part = x[start : start + size]
+            if len(part) < size:  # one program for all batches
+                part = np.concatenate([part, np.zeros((size - len(part), *x.shape[1:]), x.dtype)])
+            outputs = call(tf.constant(part))
+            arrays = [array.numpy()[: len(x) - start] for array in tf.nest.flatten(outputs)]
+            whole = whole or [np.empty((len(x), *array.shape[1:]), array.dtype) for array in arrays]
+            for target, array in zip(whole, arrays, strict=True):
+                target[start : start + size] = array
+        return tf.nest.pack_sequence_as(outputs, whole)
 
     return output
 

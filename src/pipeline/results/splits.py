@@ -45,7 +45,11 @@ class Split:
 
     def rows(self, name: str, start: int = 0, stop: int | None = None) -> NDArray[Any]:
         """Return a copy of some rows of `x`, `y` or `mask`; the file is mapped only during the call."""
-        return np.array(np.load(ROOT / self.folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)[start:stop])
+        return np.array(self.mapped(name, start, stop))
+
+    def mapped(self, name: str, start: int = 0, stop: int | None = None) -> NDArray[Any]:
+        """Return some rows of `x`, `y` or `mask` as a view of the file, for rows that may exceed memory."""
+        return np.asarray(np.load(ROOT / self.folder / f"{name}.npy", mmap_mode="r", allow_pickle=False))[start:stop]
 
 
 def sizes(study: Study) -> dict[str, int]:

@@ -56,7 +56,7 @@ def _memory(config: Config) -> Iterator[tuple[str, int, int]]:
     yield "train.snapshots", train.snapshots, min(train.snapshots, points) * steps**2 * FLOAT
     probes = {"probe.samples": config.probe.samples, "controls.probe_samples": config.controls.probe_samples}
     for name, samples in probes.items():
-        yield name, samples, samples * steps * 2 * FLOAT * max(steps, features)  # steps are compared in pairs
+        yield name, samples, samples * steps * 2 * FLOAT * features
     resamples = config.compare.resamples
     yield "compare.resamples", resamples, 4 * FLOAT * resamples * len(config.seeds)
 
