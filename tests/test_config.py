@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from conftest import RESULTS, SMALL, Project, error_of, one_sentence
 
-from pipeline.models.build import check_sums
+from pipeline.models.weighing import check_weights
 from pipeline.settings.project import names_in
 
 pytestmark = pytest.mark.slow
@@ -248,15 +248,31 @@ def test_a_disk_that_is_full_leaves_what_was_there(untrained):
     assert untrained.bytes("data") == before
 
 
-@pytest.mark.parametrize("weight", [0.4, 0.6, np.nan])
-def test_attention_that_does_not_sum_to_one_is_refused(weight):
+@pytest.mark.parametrize("weight", [0.4, 0.6])
+def test_attention_that_no_longer_sums_to_one_is_refused(weight):
     weights = np.full((3, 2, 2), 0.5)
-    check_sums(weights, "fine")
+    check_weights(weights, "fine", relevance=False)
     weights[1, 0, 1] = weight
+    check_weights(weights, "fine", relevance=True)
     with one_sentence("sample 1, feature 1 sum to"):
-        check_sums(weights, "wrong")
+        check_weights(weights, "wrong", relevance=False)
+
+
+@pytest.mark.parametrize(
+    ("weight", "sentence"),
+    [
+        (np.nan, "sample 1, step 0, feature 1 is nan: it must be a finite number."),
+        (np.inf, "sample 1, step 0, feature 1 is inf: it must be a finite number."),
+        (-0.1, "an attention weight is -0.1: none may be negative."),
+    ],
+)
+def test_weights_that_are_no_relevance_are_refused(weight, sentence):
+    weights = np.full((3, 2, 2), 0.5)
+    weights[1, 0, 1] = weight
+    with one_sentence(sentence):
+        check_weights(weights, "wrong", relevance=True)
 
 
 def test_attention_over_thousands_of_steps_sums_to_one():
     weights = np.full((3, 2000, 8), 1 / 2000, np.float32)  # a sum in float32 would be wrong by 1.9e-5
-    check_sums(weights, "fine")
+    check_weights(weights, "fine", relevance=False)

@@ -14,9 +14,10 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from pipeline.results.stage_files import STRETCHES
+
 Array = NDArray[np.floating]
 Function = Callable[[Array], Array]
-STRETCHES = 50  # of a sequence that are replaced one at a time, at most
 PROGRESS: dict[str, Any] = {"delay": 10, "leave": False}  # shown from ten seconds on
 
 

@@ -116,6 +116,8 @@ class TrainedModel:
             scores = [held_out_score.score(self._prediction(output), y, self.regression) for output in outputs]
             measures[f"{name}_change"] = float(np.mean([self._change(output).mean() for output in outputs]))
             measures[f"{name}_score"] = float(np.mean(scores))
+        if self.functions.relevance:  # how far apart two of these are is measured between weights that sum to 1
+            return measures
         distance = interventions.most_different(
             head, values, weights, lambda output: self._change(output) <= self.settings.tolerance
         )

@@ -16,6 +16,7 @@ from pipeline.results.splits import Split
 from pipeline.results.stage_files import (
     UNTRAINED,
     VALUE_WEIGHTED,
+    WEIGHT_SUM,
     AttendedSeed,
     ControlRun,
     ExplainedSeed,
@@ -58,7 +59,7 @@ def analyze_seed(study: Study, probe: Split, training: Split, seed: int, trained
     untrained, vectors, masses = learning(study, snapshots, samples)
     intervening, occluding = (default_rng(child) for child in SeedSequence((settings.seed, seed)).spawn(2))
     weights, result = read(study, trained.weights, samples, fitting, intervening)
-    averaged, classes, functions = weights.mean(axis=2), _classes(study, samples), _functions(study)
+    averaged, classes, functions = by_step(study, weights), _classes(study, samples), _functions(study)
     others: dict[str, NDArray[np.floating]] = {
         VALUE_WEIGHTED: value_weighted(functions.values(samples.x), weights),
         UNTRAINED: untrained,
@@ -76,7 +77,7 @@ def learning(study: Study, snapshots: Snapshots, samples: Samples) -> tuple[Arra
     """Return attention before training (samples, steps), and in it mean vectors (points, steps), key mass (points,)."""
     untrained, vectors, masses = None, [], []
     for point in tqdm(range(len(snapshots.batches)), "attention during training", **attribution.PROGRESS):
-        weights = attention(study, snapshots.at(point), samples.x).mean(axis=2)
+        weights = by_step(study, attention(study, snapshots.at(point), samples.x))
         untrained = weights if untrained is None else untrained
         vectors.append(weights.mean(axis=0, dtype=np.float64))
         masses.append(attention_measures.mean(attention_measures.key_mass(weights, samples.mask)))
@@ -87,15 +88,16 @@ def learning(study: Study, snapshots: Snapshots, samples: Samples) -> tuple[Arra
 def attention(study: Study, weights: Weights, x: Array) -> Array:
     """Return attention weights on the samples `x`, both (samples, steps, features).
 
-    `weights` are those of the study's model, or only those that determine attention. A `UserError` if the attention
-    weights of a sample do not sum to 1 in each feature.
+    `weights` are those of the study's model, or only those that determine attention. A `UserError` if a
+    weight is not finite or negative, or if weights that summed to 1 over the steps before training no longer do.
     """
-    from pipeline.models.build import check_sums, set_weights
+    from pipeline.models.build import set_weights
+    from pipeline.models.weighing import check_weights
 
     functions = _functions(study)
     set_weights(functions.model.attention, weights)
     read = functions.attention(x)
-    check_sums(read, study.chosen_variant().name)
+    check_weights(read, study.chosen_variant().name, functions.relevance)
     return read
 
 
@@ -111,10 +113,21 @@ def read(
     functions = _functions(study)
     set_weights(functions.model.classifier, trained)
     weights = attention(study, trained, samples.x)
-    result = attended(weights.mean(axis=2), samples.mask, _classes(study, samples))
+    result = attended(by_step(study, weights), samples.mask, _classes(study, samples))
     model = TrainedModel(functions, samples, weights, study.regression, study.explain)
     measures, steps = model.measured(fitting, rng)
+    if functions.relevance:
+        measures = {WEIGHT_SUM: float(weights.sum(axis=1, dtype=np.float64).mean())} | measures
     return weights, result._replace(measures=result.measures | measures, steps=steps)
+
+
+def by_step(study: Study, weights: Array) -> Array:
+    """Return the weight of each step, (samples, steps), summing to 1: the mean of weights over features or heads.
+
+    Relevance is divided by its sum over the steps; a sample in which it is 0 everywhere gets equal weights.
+    """
+    mean: Array = weights.mean(axis=2)
+    return attribution.importance(mean).astype(np.float32) if _functions(study).relevance else mean
 
 
 def attended(weights: Array, mask: Mask, classes: Array | None) -> AttendedSeed:

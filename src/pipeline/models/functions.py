@@ -12,6 +12,7 @@ from numpy.random import SeedSequence
 from numpy.typing import NDArray
 
 from pipeline.models.build import AttentionModel, build
+from pipeline.models.weighing import gives_relevance
 from pipeline.settings.schema import Model, Shape, Variant
 
 Function = Callable[[NDArray[np.float32]], NDArray[np.float32]]
@@ -28,7 +29,7 @@ class Functions(NamedTuple):
     `values` maps samples (samples, steps, features) to what attention weighs, `attend` maps that to the output of the
     attention layer and to the attention weights (samples, steps, features), and `head` maps that output to logits
     (samples,), or to the numbers that a regression predicts. `gradient` maps samples to the gradient of each one's
-    logit with respect to its input, of the same shape.
+    logit with respect to its input, of the same shape. `relevance` is what `weighing.gives_relevance` says.
 
     The other functions are composed of these, so that XLA compiles each layer no more than twice.
     """
@@ -38,6 +39,7 @@ class Functions(NamedTuple):
     attend: Attend
     head: Function
     gradient: Function
+    relevance: bool
 
     def attention(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the attention weights of samples."""
@@ -58,7 +60,8 @@ def functions(shape: Shape, model: Model, variant: Variant) -> Functions:
     built = build(shape, model, variant, SeedSequence(0), "linear")
     values = in_batches(built.values) if variant.placement == "after" else np.asarray
     gradient = in_batches(_input_gradient(built.classifier))
-    return Functions(built, values, in_batches(built.attend), in_batches(lambda x: built.head(x)[:, 0]), gradient)
+    attend, head = in_batches(built.attend), in_batches(lambda x: built.head(x)[:, 0])
+    return Functions(built, values, attend, head, gradient, gives_relevance(built.attention, shape, variant.name))
 
 
 def in_batches(model: Callable[[tf.Tensor], Any]) -> Callable[[NDArray[np.float32]], Any]:

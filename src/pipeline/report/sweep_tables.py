@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pandas import DataFrame, concat
 
-from pipeline.report import tables
+from pipeline.report import relevance, tables
 from pipeline.report.markdown_tables import markdown
 from pipeline.report.tables import VariantResult
 from pipeline.report.titles import SCORES, interval, spread
@@ -63,7 +63,7 @@ def write(folder: Path, points: list[Point], results: list[VariantResult]) -> No
     """Write the tables of all runs and of all combinations, and their figures."""
     from pipeline.report import figures, sweep_figures
 
-    runs, summary = tabulate(points, results)
+    runs, summary = tabulate(points, relevance.marked(results, [])[0])
     tables.write(folder / "runs.csv", runs)
     tables.write(folder / "summary.csv", summary)
     names = list(points[0].swept)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
+from pipeline.report.relevance import shown_name
 from pipeline.report.titles import MEASURES, SCORES, counted, score_in
 from pipeline.report.verdicts import CORRECT, UNJUDGED
 from pipeline.results.file_formats import read_csv
@@ -43,7 +44,7 @@ def show_attention(variants: dict[str, dict[int, AttendedSeed]]) -> None:
         masses = [result.measures["key_mass"] for result in attended.values()]
         over = f"{min(masses):.3f} to {max(masses):.3f} over {counted(len(masses), 'seed')}"
         spread = f"key mass {np.mean(masses):.3f} ({over})"
-        table.add_row(variant, blocks(vector), spread if key.any() else "")
+        table.add_row(shown_name(variant, attended.values()), blocks(vector), spread if key.any() else "")
         if (key == 1).any():
             table.add_row("", "".join("^" if share == 1 else " " for share in key))
     _print(table)

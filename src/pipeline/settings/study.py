@@ -48,8 +48,8 @@ def plain(value: Any) -> Any:
     These are the code that a `_target_` names, and the file at a task's `path`.
     """
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return plain(dataclasses.asdict(value)) if isinstance(value, Variant) else dataclasses.asdict(value)
-    if isinstance(value, list):
+        return plain(dataclasses.asdict(value))
+    if isinstance(value, list | tuple):
         return [plain(item) for item in value]
     if not isinstance(value, dict):
         return value

@@ -31,7 +31,7 @@ def validated(schema: type[T], values: Any) -> T:
     except ValidationError as failure:
         error = min(failure.errors(), key=lambda error: error["type"] not in UNKNOWN)  # a misspelt key is missing, too
         named = takewhile(lambda part: isinstance(part, str) or error["type"] in UNKNOWN, error["loc"])
-        path = [str(part) for part in named]  # without positions in a list
+        path = _within([str(part) for part in named], values)  # without positions in a list
         name = ".".join(path)
         if error["type"] in UNKNOWN:
             raise UserError(unknown(name)) from failure
@@ -39,6 +39,15 @@ def validated(schema: type[T], values: Any) -> T:
             raise UserError(missing(name)) from failure
         value = reduce(lambda inner, part: inner[part], path, values)
         raise UserError(refused(name, value, allowed(name))) from failure
+
+
+def _within(path: list[str], values: Any) -> list[str]:
+    """Return a path without what pydantic adds where a value may have one of several types."""
+    for depth, part in enumerate(path[:-1], 1):
+        values = values.get(part)
+        if not isinstance(values, dict):
+            return path[:depth]
+    return path
 
 
 def missing(name: str) -> str:
@@ -83,7 +92,12 @@ def _json_schema(name: str) -> dict[str, Any]:
 
 
 def _nullable(node: dict[str, Any]) -> dict[str, Any]:
-    return {**node["anyOf"][0], "nullable": True} if "anyOf" in node else node
+    kinds = node.get("anyOf", [])
+    some = [kind for kind in kinds if kind.get("type") != "null"]
+    if not kinds:
+        return node
+    kind = some[0] if len(some) == 1 else {"anyOf": some}
+    return {**kind, "nullable": True} if len(some) < len(kinds) else kind
 
 
 def check_argument(name: str, value: Any, annotation: Any) -> None:
@@ -99,7 +113,9 @@ def check_argument(name: str, value: Any, annotation: Any) -> None:
 
 
 def _words(node: dict[str, Any]) -> str:
-    if "items" in node:
+    if "anyOf" in node:
+        words = ", or ".join(_words(kind) for kind in node["anyOf"])
+    elif "items" in node:
         many = "one or more different values" if "uniqueItems" in node else "values"
         words = f"a list of {many}, each {_words(node['items'])}"
     elif "enum" in node:
