@@ -64,6 +64,24 @@ def occlusion(logit: Function, x: Array, rng: Generator, replacements: int) -> A
     return change / replacements
 
 
+def occlusion_by_feature(logit: Function, x: Array, others: Array, rng: Generator, replacements: int) -> Array:
+    """Return how much lower the logit is, on average, with a value of other samples, (samples, steps, features).
+
+    A feature is replaced at one step, or in one of the stretches that `occlusion` takes; each step gets the change of
+    its stretch. `others` (number, steps, features) are samples such as those of the training; `rng` draws a number of
+    replacements among them for each sample, the same for all steps and features.
+    """
+    before, change = logit(x), np.zeros(x.shape)
+    drawn = rng.integers(len(others), size=(replacements, len(x)))
+    for first, last in tqdm(stretches(x.shape[1]), "occlusion", **PROGRESS):
+        for feature in range(x.shape[2]):
+            for rows in drawn:
+                occluded = x.copy()
+                occluded[:, first:last, feature] = others[rows, first:last, feature]
+                change[:, first:last, feature] += (before - logit(occluded))[:, None]
+    return change / replacements
+
+
 def stretches(steps: int) -> list[tuple[int, int]]:
     """Return first step and end of the stretches that `occlusion` replaces: no more than `STRETCHES`, about equal."""
     edges = np.linspace(0, steps, min(steps, STRETCHES) + 1).round().astype(int).tolist()

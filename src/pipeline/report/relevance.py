@@ -9,15 +9,15 @@ from pipeline.results.stage_files import AttendedSeed, ControlRun
 
 Part = TypeVar("Part", VariantResult, ControlRun)
 NOTE = (
-    "Variants marked *(relevance)* have weights that need not sum to 1 over the steps. Each sample's are divided by "
-    "their sum, so that its measures compare with those of attention: which step is largest, and the order of the "
+    "Variants called *NAME: relevance* have weights that need not sum to 1 over the steps. Each sample's are divided "
+    "by their sum, so that its measures compare with those of attention: which step is largest, and the order of the "
     "steps, stay as they are; what the sum says is lost. The mean of the sums is `weight_sum` in runs.csv."
 )
 
 
 def shown_name(name: str, seeds: Iterable[AttendedSeed]) -> str:
     """Return the name of a variant as tables and figures show it, given the attention of its seeds."""
-    return f"{name} (relevance)" if any(seed.relevance for seed in seeds) else name
+    return f"{name}: relevance" if any(seed.relevance for seed in seeds) else name
 
 
 def marked(results: list[VariantResult], controls: list[ControlRun]) -> tuple[list[VariantResult], list[ControlRun]]:

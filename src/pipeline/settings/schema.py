@@ -214,6 +214,8 @@ class Config(Study):
     against: str
     revision: str | None
     certificate: str
+    samples: str | None
+    seed: Seed | None
 
 
 def score_of(task: Task) -> str:

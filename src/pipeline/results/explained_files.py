@@ -1,0 +1,36 @@
+"""The explanations of new samples: what they hold, and the file that they are written to."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.results.file_formats import write_arrays
+
+Array = NDArray[np.floating]
+
+
+class Explained(NamedTuple):
+    """What a trained model says of samples, and what it says it by.
+
+    `x` (samples, steps, features) are the samples. `prediction` (samples,) is the probability of label 1, or the number
+    that a regression predicts; `output` (samples,) is the logit of it, or that number. `attention` is (samples, steps,
+    heads or features). The others are (samples, steps, features), in units of `output`: `gradient` of it by the input,
+    `gradient_x_input`, `integrated_gradients` from the mean of the training samples, and `occlusion`, by how much the
+    output is lower, on average, with values of training samples in place of the sample's own.
+    """
+
+    x: Array
+    prediction: Array
+    output: Array
+    attention: Array
+    gradient: Array
+    gradient_x_input: Array
+    integrated_gradients: Array
+    occlusion: Array
+
+
+def write_explained(folder: Path, explained: Explained) -> None:
+    """Write explained.npz, an array for each field of `Explained`."""
+    write_arrays(folder / "explained.npz", explained._asdict())
