@@ -89,5 +89,7 @@ def test_the_page_on_steps_and_features(fresh):
     fresh.run("bash", "-ec", console)
     folder = fresh.root / "outputs/explained/before_unshared"
     with np.load(folder / "explained.npz") as arrays:
-        assert arrays["occlusion"].shape == (5, 8, 8)
+        peaks = {name: np.abs(arrays[name]).mean(axis=0) for name in explained_page.TITLES}
+    assert {name: int(values.argmax()) // 8 for name, values in peaks.items()} == dict.fromkeys(peaks, 5)
+    assert {int(values.argmax()) % 8 for name, values in peaks.items() if name != "attention"} == {2}
     assert "data:image/png" in (folder / "index.html").read_text(encoding="utf-8")

@@ -59,7 +59,7 @@ def stage(config: Config) -> None:
     seed = config.seeds[0] if config.seed is None else config.seed
     title = f"Which step, which feature: {name}, seed {seed}"
     target = ROOT / (config.results or f"{folders.OUTPUTS}/explained/{name}")
-    with folders.replacing(target) as folder:
+    with folders.added_to(target) as folder:
         explained_files.write_explained(folder, explained)
         explained_page.write(folder, explained, title, config.regression)
     print(f"{len(explained.x)} samples are explained in {folders.shown(target)}/index.html and explained.npz.")

@@ -15,7 +15,7 @@ from pipeline.models.held_out_score import score
 
 Array = NDArray[np.floating]
 Values = NDArray[np.float64]
-NUMBERS = 2**24  # of values that are summed at a time, at most
+NUMBERS = 2**23  # of values that are summed at a time, at most
 RIDGE = 1e-3  # of the mean square of the values: a state that never changes must not end the fit
 
 

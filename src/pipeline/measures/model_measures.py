@@ -155,5 +155,6 @@ def value_weighted(values: Array, weights: Array) -> NDArray[np.float64]:
     """
     if weights.shape != values.shape:
         weights = weights.mean(axis=2, keepdims=True)
-    weighted = values.astype(np.float64) * weights
+    weighted = values.astype(np.float64)
+    weighted *= weights
     return attribution.importance(np.sqrt(np.einsum("ntf,ntf->nt", weighted, weighted)))

@@ -144,13 +144,13 @@ def explanations(functions: "Functions", x: Array, settings: Explain, rng: Gener
     """
     gradient, points = functions.gradient, settings.integration_steps
     mean, zero = x.mean(axis=0), np.zeros_like(x[0])
-    attributions = {
-        "gradient x input": attribution.gradient_x_input(gradient, x),
-        "integrated gradients from the mean": attribution.integrated_gradients(gradient, x, mean, points),
-        "integrated gradients from zero": attribution.integrated_gradients(gradient, x, zero, points),
-        "occlusion": attribution.occlusion(functions.logit, x, rng, settings.permutations),
+    attributions: dict[str, Callable[[], NDArray[np.floating]]] = {
+        "gradient x input": lambda: attribution.gradient_x_input(gradient, x),
+        "integrated gradients from the mean": lambda: attribution.integrated_gradients(gradient, x, mean, points),
+        "integrated gradients from zero": lambda: attribution.integrated_gradients(gradient, x, zero, points),
+        "occlusion": lambda: attribution.occlusion(functions.logit, x, rng, settings.permutations),
     }
-    return {name: attribution.importance(values) for name, values in attributions.items()}
+    return {name: attribution.importance(make()) for name, make in attributions.items()}  # one at a time in memory
 
 
 def control_seed(

@@ -17,10 +17,8 @@ from pipeline.settings.schema import Model, Shape, Variant
 
 Function = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 Attend = Callable[[NDArray[np.float32]], tuple[NDArray[np.float32], NDArray[np.float32]]]
-BATCH, NUMBERS = (
-    1000,
-    2**24,
-)  # samples in a batch, and numbers in its samples, at most: long sequences must fit in memory
+BATCH = 1000  # samples in a batch, at most
+NUMBERS = 2**22  # in the samples of a batch, at most: long sequences must fit in memory
 
 
 class Functions(NamedTuple):
