@@ -63,9 +63,10 @@ def write(folder: Path, points: list[Point], results: list[VariantResult]) -> No
     """Write the tables of all runs and of all combinations, and their figures."""
     from pipeline.report import figures, sweep_figures
 
-    runs, summary = tabulate(points, relevance.marked(results, [])[0])
+    runs, summary = tabulate(points, results)
     tables.write(folder / "runs.csv", runs)
     tables.write(folder / "summary.csv", summary)
+    summary = relevance.renamed_table(summary, relevance.shown_names(results))
     names = list(points[0].swept)
     overview = f"{crosswise(summary, *names)}\n\n" if len(names) == 2 else ""
     write_text(folder / "summary.md", overview + table(summary, names or ["variant"]) + "\n")
