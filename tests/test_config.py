@@ -30,7 +30,9 @@ RULES = {  # what a value must be -> values that are not, as they are written an
     f"{UP_TO_A_MILLION}.": "train.epochs=many train.epochs=true train.epochs=2.0 train.epochs='2' train.epochs=[2] "
     "train.epochs=null train.epochs=100000000000000000000 explain.permutations=0 compare.resamples=1000001",
     f"{COUNT}.": "data.samples=0 data.samples=1e+20 data.samples=1000000001 train.snapshots=0",
-    f"{UP_TO_10000}.": "model.lstm_units=1000000000.0 model.lstm_units=10001 data.input_dim=0",
+    f"{UP_TO_10000}.": "data.input_dim=0 data.input_dim=10001",
+    f"{UP_TO_10000}, or a list of values, each {UP_TO_10000}.": "model.lstm_units=1000000000.0 "
+    "model.lstm_units=10001 model.lstm_units=[8,0]",
     "a whole number of at least 1 and at most 1024, or null.": "workers=0 workers=1025",
     "a whole number of at least 1 and at most 65535.": "port=0 port=65536 port=99999 port=true",
     "a whole number of at least 0 and below 10000.": "data.key_step=1.5 data.key_step=-1 data.key_step=10000",
@@ -113,7 +115,6 @@ MISTAKES = {
     "task.kind=regression": "it must be classification, since every y of planted_key is 0 or 1.",
     "--config-dir=conf": "--config-dir=conf cannot be used: put the files in conf/",
     "--cfg=job -cd=conf": "-cd=conf cannot be used: put the files in conf/",
-    "data.time_steps=10000": "probe.samples is 40: it must be small enough for the memory, ",
     "controls.probe_samples=1000000000": "controls.probe_samples is 1000000000: it must be small enough for",
     "data.samples=1000000000 data.input_dim=10000": "data.samples is 1000000000: it must be small enough for the disk",
     "task.key_steps=[1,2]": "task.key_steps is not a parameter",
