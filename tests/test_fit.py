@@ -289,6 +289,7 @@ def test_a_stack_with_dropout_trains_to_the_same_bytes(split):
         ),
         ({"lstm_units": [8, 0]}, "model.lstm_units is [8, 0]: it must be a whole number of at least 1 and at most 1"),
         ({"lstm_units": 0.5}, "or a list of values, each a whole number of at least 1 and at most 10000."),
+        ({"lstm_units": {"a": 1}}, 'model.lstm_units is {"a": 1}: it must be a whole number of at least 1'),
         ({"dropout": 1.0}, "model.dropout is 1.0: it must be a finite number above 0 and below 1, or null."),
     ],
 )

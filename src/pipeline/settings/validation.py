@@ -31,23 +31,27 @@ def validated(schema: type[T], values: Any) -> T:
     except ValidationError as failure:
         error = min(failure.errors(), key=lambda error: error["type"] not in UNKNOWN)  # a misspelt key is missing, too
         named = takewhile(lambda part: isinstance(part, str) or error["type"] in UNKNOWN, error["loc"])
-        path = _within([str(part) for part in named], values)  # without positions in a list
+        path = [str(part) for part in named]  # without positions in a list
         name = ".".join(path)
         if error["type"] in UNKNOWN:
             raise UserError(unknown(name)) from failure
         if error["type"] == "missing":
             raise UserError(missing(name)) from failure
-        value = reduce(lambda inner, part: inner[part], path, values)
+        inside = _within(path, values)
+        value = reduce(lambda inner, part: inner[part], inside, values)
+        name = ".".join(inside)
         raise UserError(refused(name, value, allowed(name))) from failure
 
 
 def _within(path: list[str], values: Any) -> list[str]:
-    """Return a path without what pydantic adds where a value may have one of several types."""
-    for depth, part in enumerate(path[:-1], 1):
-        values = values.get(part)
-        if not isinstance(values, dict):
-            return path[:depth]
-    return path
+    """Return the part of a path that is in values: pydantic adds the type that it tried, where there are several."""
+    found: list[str] = []
+    for part in path:
+        if not isinstance(values, dict) or part not in values:
+            break
+        found.append(part)
+        values = values[part]
+    return found
 
 
 def missing(name: str) -> str:
