@@ -111,7 +111,8 @@ def gives_relevance(attention: Callable[[NDArray[np.float32]], KerasTensor], sha
     Its untrained `attention` (batch, steps, features) -> weights is tried on noise. A `UserError` if a weight is
     negative, infinite or NaN.
     """
-    weights = np.array(attention(np.random.default_rng(0).standard_normal((8, *shape), dtype=np.float32)))
+    samples = (8, shape.time_steps, shape.input_dim)
+    weights = np.array(attention(np.random.default_rng(0).standard_normal(samples, dtype=np.float32)))
     check_weights(weights, name, relevance=True)
     return not sum_to_one(weights)
 
