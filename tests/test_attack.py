@@ -127,8 +127,9 @@ def makes_sense(config, name, value):
     """Return whether a configuration that was accepted can be run, and says what was written."""
     found, data, train = at(config, name), config["data"], config["train"]
     samples = round(data["samples"] * data["validation_share"])
-    sizes = [train["batch_size"] * data["time_steps"] * data["input_dim"] * 4, config["model"]["lstm_units"] ** 2 * 16]
-    sizes += [config["probe"]["samples"] * data["time_steps"] ** 2 * 4]
+    sizes = [train["batch_size"] * data["time_steps"] * data["input_dim"] * 4]
+    sizes += [units**2 * 16 for units in numbers([config["model"]["lstm_units"]])]
+    sizes += [config["probe"]["samples"] * data["time_steps"] * data["input_dim"] * 4]
     is_merged = isinstance(value, dict) and value.items() <= found.items()
     is_same = found == value or str(found) == written(value) or is_merged
     meant = read(value.replace("${seeds}", json.dumps(config["seeds"]))) if isinstance(value, str) else value

@@ -1,5 +1,7 @@
 """Measures of attention, on cases worked out by hand, and properties that hold for any attention."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -137,3 +139,16 @@ def test_a_sample_without_a_key_is_left_out_of_the_means():
     for name in ("key_mass", "key_mass_y1", "key_lift", "hit_rate", "average_precision", "late_mass"):
         assert found[name] == without[name]
     assert np.isnan(measures.summarize(attention, mask & False, classes)["key_mass"])
+
+
+def test_memory_does_not_grow_with_the_square_of_the_steps():
+    rng = np.random.default_rng(0)
+    a, b = rng.random((2, 20, 2000))
+    mask = np.arange(2000) == np.arange(20)[:, None]
+    tracemalloc.start()
+    try:
+        measures.kendall_tau(a, b)
+        measures.average_precision(a, mask)
+        assert tracemalloc.get_traced_memory()[1] < 20 * a.nbytes  # all pairs of steps would take 2000 times as much
+    finally:
+        tracemalloc.stop()

@@ -67,3 +67,21 @@ def test_importance_by_hand():
     values = np.array([[[1.0, -2.0], [0.0, 0.0], [3.0, 0.0]], [[1.0, -1.0], [0.0, 0.0], [0.0, 0.0]]])
     np.testing.assert_allclose(attribution.importance(values), [[0.25, 0, 0.75], [1 / 3] * 3])
     np.testing.assert_allclose(attribution.importance(np.array([[2.0, 2.0]])), [[0.5, 0.5]])
+
+
+def test_long_sequences_are_replaced_a_stretch_at_a_time(monkeypatch):
+    monkeypatch.setattr(attribution, "STRETCHES", 2)
+    x = np.concatenate([X, X[:, :2]], axis=1)  # five steps: stretches of two and of three
+
+    def step_two(x):
+        return x[:, 2].sum(axis=1)  # 2 and 3
+
+    assert attribution.stretches(5) == [(0, 2), (2, 5)]
+    found = attribution.occlusion(step_two, x, np.random.default_rng(0), 1)
+    np.testing.assert_allclose(found, [[0, 0, 1, 1, 1]] * 2)
+
+
+def test_a_thousand_steps_are_fifty_stretches():
+    found = attribution.stretches(1000)
+    assert len(found) == 50
+    assert [step for first, end in found for step in range(first, end)] == list(range(1000))

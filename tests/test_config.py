@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from conftest import RESULTS, SMALL, Project, error_of, one_sentence
 
-from pipeline.models.build import check_sums
+from pipeline.models.weighing import check_weights
 from pipeline.settings.project import names_in
 
 pytestmark = pytest.mark.slow
@@ -30,7 +30,9 @@ RULES = {  # what a value must be -> values that are not, as they are written an
     f"{UP_TO_A_MILLION}.": "train.epochs=many train.epochs=true train.epochs=2.0 train.epochs='2' train.epochs=[2] "
     "train.epochs=null train.epochs=100000000000000000000 explain.permutations=0 compare.resamples=1000001",
     f"{COUNT}.": "data.samples=0 data.samples=1e+20 data.samples=1000000001 train.snapshots=0",
-    f"{UP_TO_10000}.": "model.lstm_units=1000000000.0 model.lstm_units=10001 data.input_dim=0",
+    f"{UP_TO_10000}.": "data.input_dim=0 data.input_dim=10001",
+    f"{UP_TO_10000}, or a list of values, each {UP_TO_10000}.": "model.lstm_units=1000000000.0 "
+    "model.lstm_units=10001 model.lstm_units=[8,0]",
     "a whole number of at least 1 and at most 1024, or null.": "workers=0 workers=1025",
     "a whole number of at least 1 and at most 65535.": "port=0 port=65536 port=99999 port=true",
     "a whole number of at least 0 and below 10000.": "data.key_step=1.5 data.key_step=-1 data.key_step=10000",
@@ -116,7 +118,6 @@ MISTAKES = {
     "task.kind=regression": "it must be classification, since every y of planted_key is 0 or 1.",
     "--config-dir=conf": "--config-dir=conf cannot be used: put the files in conf/",
     "--cfg=job -cd=conf": "-cd=conf cannot be used: put the files in conf/",
-    "data.time_steps=10000": "probe.samples is 40: it must be small enough for the memory, ",
     "controls.probe_samples=1000000000": "controls.probe_samples is 1000000000: it must be small enough for",
     "data.samples=1000000000 data.input_dim=10000": "data.samples is 1000000000: it must be small enough for the disk",
     "task.key_steps=[1,2]": "task.key_steps is not a parameter",
@@ -254,15 +255,31 @@ def test_a_disk_that_is_full_leaves_what_was_there(untrained):
     assert untrained.bytes("data") == before
 
 
-@pytest.mark.parametrize("weight", [0.4, 0.6, np.nan])
-def test_attention_that_does_not_sum_to_one_is_refused(weight):
+@pytest.mark.parametrize("weight", [0.4, 0.6])
+def test_attention_that_no_longer_sums_to_one_is_refused(weight):
     weights = np.full((3, 2, 2), 0.5)
-    check_sums(weights, "fine")
+    check_weights(weights, "fine", relevance=False)
     weights[1, 0, 1] = weight
+    check_weights(weights, "fine", relevance=True)
     with one_sentence("sample 1, feature 1 sum to"):
-        check_sums(weights, "wrong")
+        check_weights(weights, "wrong", relevance=False)
+
+
+@pytest.mark.parametrize(
+    ("weight", "sentence"),
+    [
+        (np.nan, "sample 1, step 0, feature 1 is nan: it must be a finite number."),
+        (np.inf, "sample 1, step 0, feature 1 is inf: it must be a finite number."),
+        (-0.1, "an attention weight is -0.1: none may be negative."),
+    ],
+)
+def test_weights_that_are_no_relevance_are_refused(weight, sentence):
+    weights = np.full((3, 2, 2), 0.5)
+    weights[1, 0, 1] = weight
+    with one_sentence(sentence):
+        check_weights(weights, "wrong", relevance=True)
 
 
 def test_attention_over_thousands_of_steps_sums_to_one():
     weights = np.full((3, 2000, 8), 1 / 2000, np.float32)  # a sum in float32 would be wrong by 1.9e-5
-    check_sums(weights, "fine")
+    check_weights(weights, "fine", relevance=False)

@@ -12,8 +12,9 @@ from pipeline.measures import read_model
 from pipeline.models import batches, build, compiled_training, fit, functions, held_out_score
 from pipeline.results import splits
 from pipeline.results.splits import Split
-from pipeline.settings.schema import Data, Model, Probe, Train, Variant
-from pipeline.settings.study import load_task, params
+from pipeline.settings.schema import Data, Model, Probe, Shape, Train, Variant
+from pipeline.settings.study import load_task, load_variant, params, plain
+from pipeline.settings.validation import validated
 from pipeline.tasks import lookup
 
 DATA = Data(600, 0.2, 5, 2, 2, "zero_one", 0)
@@ -237,3 +238,68 @@ def test_the_parts_of_a_model_compose_it(split, placement):
     np.testing.assert_allclose(gradient[:, 3, 1], difference, atol=2e-3)
     classifier = build.build(DATA, Model(4, "lstm"), variant, np.random.SeedSequence(0)).classifier
     np.testing.assert_allclose(np.asarray(classifier(x))[:, 0], 1 / (1 + np.exp(-parts.logit(x))), 1e-5)
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru", "bidirectional"])
+def test_recurrent_layers_are_stacked(cell):
+    model = Model((5, 3), cell)
+    built = build.build(Shape(6, 2), model, load_variant("after_unshared"), np.random.SeedSequence(0))
+    alone = build.build(Shape(6, 2), Model(5, cell), load_variant("after_unshared"), np.random.SeedSequence(0))
+    ways = 2 if cell == "bidirectional" else 1
+    assert built.values.output.shape == (None, 6, 3 * ways)
+    weights = build.get_weights(built.classifier)
+    assert len(weights) == len(built.classifier.weights)
+    for path, array in build.get_weights(alone.values).items():
+        np.testing.assert_array_equal(weights[path], array)  # the first layer is that of a model without the second
+    starts = [array for path, array in weights.items() if path.endswith("recurrent_kernel")]
+    assert len({array.tobytes() for array in starts}) == len(starts) == 2 * ways
+
+
+def test_dropout_acts_in_training_alone_and_follows_the_seed():
+    model = Model((4, 4), "lstm", 0.5, 0.5)
+    built, again, other = (
+        build.build(Shape(6, 2), model, load_variant("before_shared"), np.random.SeedSequence(seed)).classifier
+        for seed in (0, 0, 1)
+    )
+    x = np.random.default_rng(0).normal(size=(8, 6, 2)).astype("float32")
+    without = build.build(Shape(6, 2), Model((4, 4), "lstm"), load_variant("before_shared"), np.random.SeedSequence(0))
+    other.set_weights(built.get_weights())
+    dropped, same, others = (np.array(model(x, training=True)) for model in (built, again, other))
+    np.testing.assert_array_equal(dropped, same)
+    assert (dropped != others).any()
+    np.testing.assert_array_equal(np.array(built(x)), np.array(without.classifier(x)))
+    assert (dropped != np.array(built(x))).any()
+
+
+def test_a_stack_with_dropout_trains_to_the_same_bytes(split):
+    config = dataclasses.replace(study(), model=Model((4, 3), "gru", 0.3, 0.3), train=Train(1, 16, 0.02, 4, 2))
+    first = train(split, config, 0)
+    fit._compiled.cache_clear()  # as another process
+    assert train(split, config, 0).weights_hash() == first.weights_hash()
+    attention = [read_model.attention(config, first.weights, split.rows("x")) for _ in range(2)]
+    np.testing.assert_array_equal(*attention)
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        (
+            {"lstm_units": []},
+            "model.lstm_units is []: it must be a whole number of at least 1 and at most 10000, or a li",
+        ),
+        ({"lstm_units": [8, 0]}, "model.lstm_units is [8, 0]: it must be a whole number of at least 1 and at most 1"),
+        ({"lstm_units": 0.5}, "or a list of values, each a whole number of at least 1 and at most 10000."),
+        ({"lstm_units": {"a": 1}}, 'model.lstm_units is {"a": 1}: it must be a whole number of at least 1'),
+        ({"dropout": 1.0}, "model.dropout is 1.0: it must be a finite number above 0 and below 1, or null."),
+    ],
+)
+def test_settings_of_the_recurrent_layers_are_checked(values, sentence):
+    with one_sentence(sentence):
+        validated(dict[str, Model], {"model": {"lstm_units": 4, "cell": "lstm", **values}})
+
+
+def test_results_keep_no_setting_that_is_off():
+    assert plain(Model(4, "lstm")) == {"lstm_units": 4, "cell": "lstm"}  # as before there were others
+    chosen = validated(dict[str, Model], {"model": {"lstm_units": [4, 3], "cell": "lstm", "dropout": 0.5}})["model"]
+    assert plain(chosen) == {"lstm_units": [4, 3], "cell": "lstm", "dropout": 0.5}
+    assert hash(chosen)

@@ -174,10 +174,12 @@ def broken(x, weights):
 
 TILT = np.array([-1, 1, 0, 0, 0, 0], "float32")
 WRONG = {  # the sentence -> what a layer returns, given its inputs and correct weights
-    "mine: the attention weights of sample 0, feature 0 sum to 1.1: they must sum to 1.": lambda x, w: (x, w * 1.1),
     "mine: an attention weight is -0.833333: none may be negative.": lambda x, w: (x, w + TILT),
-    "feature 0 sum to nan: they must sum to 1.": lambda x, w: (x, w * float("nan")),
-    "gives weights of shape (None, 5): it must be (batch, 6) or (batch, 6, features).": lambda x, w: (x, w[:, 1:]),
+    "sample 0, step 0, feature 0 is nan: it must be a finite number.": lambda x, w: (x, w * float("nan")),
+    "of shape (None, 5): it must be (batch, 6), (batch, 6, features) or (batch, heads, 6, 6).": lambda x, w: (
+        x,
+        w[:, 1:],
+    ),
     "gives an output of shape (None,): it must be (batch, units) or (batch, steps, features).": lambda x, w: (
         x[:, 0, 0],
         w,

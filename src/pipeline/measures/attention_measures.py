@@ -77,9 +77,15 @@ def average_precision(attention: Attention, mask: Mask) -> Values:
     It is the mean, over the key steps, of the share of key steps among all steps that weigh at least as much: what
     scikit-learn's `average_precision_score` gives, ties included.
     """
-    heavier = attention[:, None, :] >= attention[:, :, None]  # (samples, step, steps that weigh at least as much)
-    precision = (heavier & mask[:, None, :]).sum(axis=2) / heavier.sum(axis=2)
-    return _known(np.where(mask, precision, 0).sum(axis=1) / np.maximum(mask.sum(axis=1), 1), mask)
+    precision = np.zeros(attention.shape)
+    for sample, (weights, key) in enumerate(zip(attention, mask, strict=True)):
+        precision[sample, key] = _as_large(weights[key], weights[key]) / _as_large(weights, weights[key])
+    return _known(precision.sum(axis=1) / np.maximum(mask.sum(axis=1), 1), mask)
+
+
+def _as_large(weights: Attention, limits: Attention) -> NDArray[np.int64]:
+    """Return how many of some weights are at least as large as each limit."""
+    return np.asarray(len(weights) - np.searchsorted(np.sort(weights), limits))
 
 
 def entropy(attention: Attention, mask: Mask) -> Values:
@@ -110,10 +116,16 @@ def kendall_tau(a: Attention, b: Attention) -> Values:
 
     Source: Kendall (1945), "The treatment of ties in ranking problems"; `scipy.stats.kendalltau` for one pair.
     """
-    signs_a, signs_b = (np.sign(w[:, :, None] - w[:, None, :]) for w in (a, b))
-    pairs_a, pairs_b = (np.abs(signs).sum(axis=(1, 2)) for signs in (signs_a, signs_b))  # twice those that differ
-    norm = np.sqrt(pairs_a.astype(np.float64) * pairs_b)
-    return np.asarray((signs_a * signs_b).sum(axis=(1, 2)) / np.where(norm > 0, norm, np.nan))
+    agreeing, pairs_a, pairs_b = np.zeros(
+        (3, len(a))
+    )  # pairs of steps that differ; those in the same order less others
+    for step in range(1, a.shape[1]):  # not all pairs at once: memory would grow with the square of the steps
+        signs_a, signs_b = (np.sign(w[:, step:] - w[:, :-step]) for w in (a, b))
+        agreeing += (signs_a * signs_b).sum(axis=1)
+        pairs_a += np.abs(signs_a).sum(axis=1)
+        pairs_b += np.abs(signs_b).sum(axis=1)
+    norm = np.sqrt(pairs_a * pairs_b)
+    return np.asarray(agreeing / np.where(norm > 0, norm, np.nan))
 
 
 _ABOUT_KEY = (key_mass, key_lift, key_skill, hit_rate, late_hit, mean_hit, average_precision, late_mass)

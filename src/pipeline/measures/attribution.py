@@ -6,13 +6,19 @@ trained model is so near 0 or 1 that its gradient vanishes.
 """
 
 from collections.abc import Callable
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
+from tqdm import tqdm
+
+from pipeline.results.stage_files import STRETCHES
 
 Array = NDArray[np.floating]
 Function = Callable[[Array], Array]
+PROGRESS: dict[str, Any] = {"delay": 10, "leave": False}  # shown from ten seconds on
 
 
 def gradient_x_input(gradient: Function, x: Array) -> Array:
@@ -32,7 +38,9 @@ def integrated_gradients(gradient: Function, x: Array, baseline: Array, points: 
     Source: Sundararajan et al. (2017), "Axiomatic attribution for deep networks".
     """
     along = (np.arange(points) + 0.5) / points
-    total = sum((gradient((baseline + part * (x - baseline)).astype(x.dtype)) for part in along), np.zeros_like(x))
+    total = np.zeros_like(x)
+    for part in tqdm(along, "integrated gradients", **PROGRESS):
+        total = total + gradient((baseline + part * (x - baseline)).astype(x.dtype))
     return (x - baseline) * total / points
 
 
@@ -41,16 +49,43 @@ def occlusion(logit: Function, x: Array, rng: Generator, replacements: int) -> A
 
     Each step of a sample is replaced by that of a number of other samples, evenly spread over the order of its values:
     a key that half of the samples have otherwise always meets the other one. `rng` orders samples of equal values.
+
+    A sequence of more than `STRETCHES` steps is replaced a stretch of adjacent steps at a time; each step gets the
+    change of its stretch. Otherwise time would grow with the square of the steps.
     """
     before, count = logit(x), len(x)
     change = np.zeros(x.shape[:2])
-    for step in range(x.shape[1]):
-        order = np.lexsort((rng.permutation(count), *x[:, step].T[::-1]))
+    for first, last in tqdm(stretches(x.shape[1]), "occlusion", **PROGRESS):
+        order = np.lexsort((rng.permutation(count), *x[:, first:last].reshape(count, -1).T[::-1]))
         for number in range(1, replacements + 1):
             occluded = x.copy()
-            occluded[order, step] = x[np.roll(order, number * count // (replacements + 1)), step]
-            change[:, step] += np.abs(logit(occluded) - before)
+            occluded[order, first:last] = x[np.roll(order, number * count // (replacements + 1)), first:last]
+            change[:, first:last] += np.abs(logit(occluded) - before)[:, None]
     return change / replacements
+
+
+def occlusion_by_feature(logit: Function, x: Array, others: Array, rng: Generator, replacements: int) -> Array:
+    """Return how much lower the logit is, on average, with a value of other samples, (samples, steps, features).
+
+    A feature is replaced at one step, or in one of the stretches that `occlusion` takes; each step gets the change of
+    its stretch. `others` (number, steps, features) are samples such as those of the training; `rng` draws a number of
+    replacements among them for each sample, the same for all steps and features.
+    """
+    before, change = logit(x), np.zeros(x.shape)
+    drawn = rng.integers(len(others), size=(replacements, len(x)))
+    for first, last in tqdm(stretches(x.shape[1]), "occlusion", **PROGRESS):
+        for feature in range(x.shape[2]):
+            for rows in drawn:
+                occluded = x.copy()
+                occluded[:, first:last, feature] = others[rows, first:last, feature]
+                change[:, first:last, feature] += (before - logit(occluded))[:, None]
+    return change / replacements
+
+
+def stretches(steps: int) -> list[tuple[int, int]]:
+    """Return first step and end of the stretches that `occlusion` replaces: no more than `STRETCHES`, about equal."""
+    edges = np.linspace(0, steps, min(steps, STRETCHES) + 1).round().astype(int).tolist()
+    return list(pairwise(edges))
 
 
 def importance(attribution: Array) -> NDArray[np.float64]:

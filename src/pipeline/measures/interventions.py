@@ -12,6 +12,9 @@ from itertools import pairwise
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
+from tqdm import tqdm
+
+from pipeline.measures.attribution import PROGRESS
 
 Array = NDArray[np.floating]
 Function = Callable[[Array], Array]
@@ -106,10 +109,11 @@ def by_step(head: Function, weighted: Array) -> Array | None:
     def parts(edges: list[int]) -> NDArray[np.float64]:
         """Return what stretches of steps add, each up to the next edge, (samples, stretches) or with classes."""
         added = np.zeros((len(weighted), len(edges) - 1, *base.shape[1:]))
-        for index, (first, last) in enumerate(pairwise(edges)):
-            alone = np.zeros_like(weighted)
+        alone = np.zeros_like(weighted)
+        for index, (first, last) in enumerate(tqdm(list(pairwise(edges)), "shares of the steps", **PROGRESS)):
             alone[:, first:last] = weighted[:, first:last]
             added[:, index] = head(alone) - base
+            alone[:, first:last] = 0
         return added
 
     for edges in ([0, steps // 2, steps], list(range(steps + 1))):  # two halves first: they are cheap

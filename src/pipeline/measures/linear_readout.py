@@ -15,6 +15,7 @@ from pipeline.models.output import Output
 
 Array = NDArray[np.floating]
 Values = NDArray[np.float64]
+NUMBERS = 2**23  # of values that are summed at a time, at most
 RIDGE = 1e-3  # of the mean square of the values: a state that never changes must not end the fit
 
 
@@ -30,18 +31,22 @@ def fit(values: Array, y: Array, mask: Mask, output: Output) -> Values:
     Returns:
         (columns, steps, features + 1): one column, or one for each of more than two classes, fitted to one-hot labels.
     """
-    design, weight = _with_intercept(values), concerned(mask).astype(np.float64)
+    weight, targets = concerned(mask).astype(np.float64), output.targets(y).reshape(len(y), -1)
     for label in range(output.classes):
         own = (y == label)[:, None]
         weight *= np.where(own, 1 / np.maximum((weight * own).sum(axis=0), 1), 1)
     weight /= np.maximum(weight.sum(axis=0), 1e-12)
-    weighted = design * weight[:, :, None]
     # NumPy's `einsum` sums in the same order on any processor; LAPACK does not.
-    gram = np.einsum("nti,ntj->tij", weighted, design)
-    diagonal = np.arange(design.shape[2])
+    steps, size = values.shape[1], values.shape[2] + 1
+    gram, moment = np.zeros((steps, size, size)), np.zeros((targets.shape[1], steps, size))
+    for part in _parts(values):
+        design = _with_intercept(values[part])
+        weighted = design * weight[part, :, None]
+        gram += np.einsum("nti,ntj->tij", weighted, design)
+        moment += np.stack([np.einsum("nti,n->ti", weighted, column) for column in targets[part].T])
+    diagonal = np.arange(gram.shape[2])
     gram[:, diagonal, diagonal] += RIDGE * np.einsum("tii->t", gram)[:, None] / len(diagonal)
-    columns = output.targets(y).reshape(len(y), -1).T
-    return np.stack([_solve(gram, np.einsum("nti,n->ti", weighted, column)) for column in columns])
+    return np.stack([_solve(gram, column) for column in moment])
 
 
 def predict(coefficients: Values, values: Array) -> Values:
@@ -49,8 +54,10 @@ def predict(coefficients: Values, values: Array) -> Values:
 
     Else they are (samples, steps, classes), and the class with the largest one is predicted.
     """
-    design = _with_intercept(values)
-    columns = [np.einsum("nti,ti->nt", design, column) for column in coefficients]
+    columns = []
+    for column in coefficients:
+        parts = (np.einsum("nti,ti->nt", _with_intercept(values[part]), column) for part in _parts(values))
+        columns.append(np.concatenate(list(parts)))
     return columns[0] if len(columns) == 1 else np.stack(columns, axis=2)
 
 
@@ -80,7 +87,9 @@ def gain(values: Array, y: Array, output: Output) -> Values:
         squares = [share * np.einsum("ti,ti->t", away, away) for share, away in zip(shares, offsets, strict=True)]
         return np.asarray(2 * np.sqrt(np.sum(squares, axis=0)))
     centred = (y - y.mean(dtype=np.float64)) / max(y.std(dtype=np.float64), 1e-12)
-    slope = np.einsum("nti,n->ti", values.astype(np.float64), centred) / len(y)
+    slope = np.zeros(values.shape[1:])
+    for part in _parts(values):
+        slope += np.einsum("nti,n->ti", values[part].astype(np.float64), centred[part]) / len(y)
     return np.asarray(2 * np.sqrt(np.einsum("ti,ti->t", slope, slope)))
 
 
@@ -89,6 +98,12 @@ def concerned(mask: Mask) -> Mask:
     seen: Mask = (np.cumsum(mask[:, ::-1], axis=1)[:, ::-1] - mask) == 0  # no key step is later
     with_key = mask.any(axis=1, keepdims=True)
     return np.asarray(np.where((seen & with_key).any(axis=0), seen, True))
+
+
+def _parts(values: Array) -> list[slice]:
+    """Return slices of samples with no more than `NUMBERS` values each: as float64, all of them may exceed memory."""
+    size = max(1, NUMBERS // (values.shape[1] * values.shape[2]))
+    return [slice(start, start + size) for start in range(0, len(values), size)]
 
 
 def _with_intercept(values: Array) -> Values:

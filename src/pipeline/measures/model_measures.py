@@ -118,6 +118,8 @@ class TrainedModel:
             scores = [self.kind.score(self.kind.prediction(output), y) for output in outputs]
             measures[f"{name}_change"] = float(np.mean([self._change(output).mean() for output in outputs]))
             measures[f"{name}_score"] = float(np.mean(scores))
+        if self.functions.relevance:  # how far apart two of these are is measured between weights that sum to 1
+            return measures
         distance = interventions.most_different(
             head, values, weights, lambda output: self._change(output) <= self.settings.tolerance
         )
@@ -148,5 +150,6 @@ def value_weighted(values: Array, weights: Array) -> NDArray[np.float64]:
     """
     if weights.shape != values.shape:
         weights = weights.mean(axis=2, keepdims=True)
-    weighted = values.astype(np.float64) * weights
+    weighted = values.astype(np.float64)
+    weighted *= weights
     return attribution.importance(np.sqrt(np.einsum("ntf,ntf->nt", weighted, weighted)))

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.random import Generator, SeedSequence, default_rng
 from numpy.typing import NDArray
+from tqdm import tqdm
 
-from pipeline.measures import attention_measures, attribution
+from pipeline.measures import attention_measures, attribution, cost
 from pipeline.measures.model_measures import Samples, TrainedModel, value_weighted
 from pipeline.models.fit import train_seed
 from pipeline.models.output import Output
@@ -17,9 +18,11 @@ from pipeline.results.splits import Split
 from pipeline.results.stage_files import (
     UNTRAINED,
     VALUE_WEIGHTED,
+    WEIGHT_SUM,
     AttendedSeed,
     ControlRun,
     ExplainedSeed,
+    Snapshots,
     TrainedSeed,
     Weights,
 )
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float32]
 Mask = NDArray[np.bool_]
+Vectors = NDArray[np.float64]
 
 
 class AnalyzedSeed(NamedTuple):
@@ -42,9 +46,9 @@ class AnalyzedSeed(NamedTuple):
 
 
 def samples_of(split: Split, start: int = 0, stop: int | None = None) -> Samples:
-    """Return some rows of a split."""
-    x, y, mask = (split.rows(name, start, stop) for name in ("x", "y", "mask"))
-    return Samples(x, y, mask)
+    """Return some rows of a split; `x` is a view of its file."""
+    y, mask = (split.rows(name, start, stop) for name in ("y", "mask"))
+    return Samples(split.mapped("x", start, stop), y, mask)
 
 
 def analyze_seed(study: Study, probe: Split, training: Split, seed: int, trained: TrainedSeed) -> AnalyzedSeed:
@@ -57,16 +61,17 @@ def analyze_seed(study: Study, probe: Split, training: Split, seed: int, trained
     explained = explained_class(study.explain.target, trained.classes)
     samples, settings, snapshots = samples_of(probe), study.explain, trained.snapshots
     fitting = samples_of(training, 0, settings.readout_samples)
-    points = (snapshots.at(point) for point in range(len(snapshots.batches)))
-    history = [attention(study, weights, samples.x, output).mean(axis=2) for weights in points]
+    functions = _functions(study, output)
+    cost.announce(study.chosen_variant().name, functions, samples.x, settings, len(snapshots.batches))
+    untrained, vectors, masses = learning(study, snapshots, samples, output)
     intervening, occluding = (default_rng(child) for child in SeedSequence((settings.seed, seed)).spawn(2))
     weights, result = read(study, trained, samples, fitting, intervening)
-    averaged, functions = weights.mean(axis=2), _functions(study, output)
+    averaged = by_step(weights, functions.relevance)
     classes, count = samples.y if output.classes else None, output.classes
     targets = samples.y.astype(np.int64) if explained is None else np.full(len(samples.y), explained)
-    others = {
+    others: dict[str, NDArray[np.floating]] = {
         VALUE_WEIGHTED: value_weighted(functions.values(samples.x), weights),
-        UNTRAINED: history[0],
+        UNTRAINED: untrained,
         **explanations(functions, samples.x, targets, settings, occluding),
     }
     scores = {
@@ -74,23 +79,35 @@ def analyze_seed(study: Study, probe: Split, training: Split, seed: int, trained
         | attention_measures.agreement(other, averaged, classes, count)
         for name, other in others.items()
     }
-    vectors = np.stack([point.mean(axis=0, dtype=np.float64) for point in history])
-    masses = np.array([attention_measures.mean(attention_measures.key_mass(point, samples.mask)) for point in history])
     return AnalyzedSeed(averaged, result, ExplainedSeed(scores, snapshots.batches, vectors, masses))
+
+
+def learning(study: Study, snapshots: Snapshots, samples: Samples, output: Output) -> tuple[Array, Vectors, Vectors]:
+    """Return attention before training (samples, steps), and in it mean vectors (points, steps), key mass (points,)."""
+    untrained, vectors, masses, relevance = None, [], [], _functions(study, output).relevance
+    for point in tqdm(range(len(snapshots.batches)), "attention during training", **attribution.PROGRESS):
+        weights = by_step(attention(study, snapshots.at(point), samples.x, output), relevance)
+        untrained = weights if untrained is None else untrained
+        vectors.append(weights.mean(axis=0, dtype=np.float64))
+        masses.append(attention_measures.mean(attention_measures.key_mass(weights, samples.mask)))
+    assert untrained is not None  # there is a point before training
+    return untrained, np.stack(vectors), np.array(masses)
 
 
 def attention(study: Study, weights: Weights, x: Array, output: Output = TWO_CLASSES.output) -> Array:
     """Return attention weights on the samples `x`, both (samples, steps, features).
 
-    `weights` are those of the study's model, or only those that determine attention. A `UserError` if the attention
-    weights of a sample do not sum to 1 in each feature. `output` is what the model puts out.
+    `weights` are those of the study's model, or only those that determine attention; `output` is what the model puts
+    out. A `UserError` if a weight is not finite or negative, or if weights that summed to 1 over the steps before
+    training no longer do.
     """
-    from pipeline.models.build import check_sums, set_weights
+    from pipeline.models.build import set_weights
+    from pipeline.models.weighing import check_weights
 
     functions = _functions(study, output)
     set_weights(functions.model.attention, weights)
     read = functions.attention(x)
-    check_sums(read, study.chosen_variant().name)
+    check_weights(read, study.chosen_variant().name, functions.relevance)
     return read
 
 
@@ -108,10 +125,21 @@ def read(
     set_weights(functions.model.classifier, trained.weights)
     weights = attention(study, trained.weights, samples.x, output)
     classes = samples.y if output.classes else None
-    result = attended(weights.mean(axis=2), samples.mask, classes, output.classes)
+    result = attended(by_step(weights, functions.relevance), samples.mask, classes, output.classes)
     model = TrainedModel(functions, samples, weights, output, study.explain)
     measures, steps = model.measured(fitting, rng)
+    if functions.relevance:
+        measures = {WEIGHT_SUM: float(weights.sum(axis=1, dtype=np.float64).mean())} | measures
     return weights, result._replace(measures=result.measures | measures, steps=steps)
+
+
+def by_step(weights: Array, relevance: bool) -> Array:
+    """Return the weight of each step, (samples, steps), summing to 1: the mean of weights over features or heads.
+
+    `relevance` is divided by its sum over the steps; a sample in which it is 0 everywhere gets equal weights.
+    """
+    mean: Array = weights.mean(axis=2)
+    return attribution.importance(mean).astype(np.float32) if relevance else mean
 
 
 def attended(weights: Array, mask: Mask, classes: Array | None, count: int = 2) -> AttendedSeed:
@@ -134,13 +162,13 @@ def explanations(
     """
     (logit, gradient), points = functions.explained(targets), settings.integration_steps
     mean, zero = x.mean(axis=0), np.zeros_like(x[0])
-    attributions = {
-        "gradient x input": attribution.gradient_x_input(gradient, x),
-        "integrated gradients from the mean": attribution.integrated_gradients(gradient, x, mean, points),
-        "integrated gradients from zero": attribution.integrated_gradients(gradient, x, zero, points),
-        "occlusion": attribution.occlusion(logit, x, rng, settings.permutations),
+    attributions: dict[str, Callable[[], NDArray[np.floating]]] = {
+        "gradient x input": lambda: attribution.gradient_x_input(gradient, x),
+        "integrated gradients from the mean": lambda: attribution.integrated_gradients(gradient, x, mean, points),
+        "integrated gradients from zero": lambda: attribution.integrated_gradients(gradient, x, zero, points),
+        "occlusion": lambda: attribution.occlusion(logit, x, rng, settings.permutations),
     }
-    return {name: attribution.importance(values) for name, values in attributions.items()}
+    return {name: attribution.importance(make()) for name, make in attributions.items()}  # one at a time in memory
 
 
 def control_seed(

@@ -80,13 +80,13 @@ class _Compiled(NamedTuple):
 def _compiled(shape: Shape, model: Model, train: Train, variant: Variant, goal: Goal) -> _Compiled:
     import keras
 
-    from pipeline.models.build import build, check_sums
+    from pipeline.models.build import build
     from pipeline.models.compiled_training import training_steps
     from pipeline.models.functions import in_batches
+    from pipeline.models.weighing import gives_relevance
 
     built = build(shape, model, variant, SeedSequence(0), goal.output.last)
-    noise = default_rng(0).standard_normal((8, *shape), dtype=np.float32)
-    check_sums(np.array(built.attention(noise)), variant.name)  # before minutes of training
+    gives_relevance(built.attention, shape, variant.name)  # wrong weights are told before minutes of training
     optimizer = keras.optimizers.Adam(train.learning_rate)
     optimizer.build(built.classifier.trainable_variables)
     state = [np.array(variable) for variable in optimizer.variables]

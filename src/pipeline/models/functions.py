@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import lru_cache
+from math import prod
 from typing import Any, NamedTuple
 
 import keras
@@ -13,11 +14,14 @@ from numpy.typing import NDArray
 from pipeline.models.build import AttentionModel, build
 from pipeline.models.output import Last, Output
 from pipeline.models.output_kinds import TWO_CLASSES
+from pipeline.models.weighing import gives_relevance
 from pipeline.settings.schema import Model, Shape, Variant
 
 Function = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 Gradient = Callable[[NDArray[np.float32], NDArray[np.float32]], NDArray[np.float32]]
 Attend = Callable[[NDArray[np.float32]], tuple[NDArray[np.float32], NDArray[np.float32]]]
+BATCH = 1000  # samples in a batch, at most
+NUMBERS = 2**22  # in the samples of a batch, at most: long sequences must fit in memory
 
 
 class Functions(NamedTuple):
@@ -27,7 +31,8 @@ class Functions(NamedTuple):
     attention layer and to the attention weights (samples, steps, features), and `head` maps that output to logits
     (samples,), those of more than two classes (samples, classes), or to the numbers that a regression predicts. These
     are the model's outputs. `gradient_of` maps samples, and for each a class one-hot (samples, units), to the gradient
-    of `Output.explained` with respect to the input, of the same shape as the samples.
+    of `Output.explained` with respect to the input, of the same shape as the samples. `relevance` is what
+    `weighing.gives_relevance` says.
 
     The other functions are composed of these, so that XLA compiles each layer no more than twice.
     """
@@ -37,6 +42,7 @@ class Functions(NamedTuple):
     attend: Attend
     head: Function
     gradient_of: Gradient
+    relevance: bool
     output: Output = TWO_CLASSES.output
 
     def attention(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -68,15 +74,16 @@ def functions(shape: Shape, model: Model, variant: Variant, output: Output = TWO
     """Return a variant's functions, traced once in a process for all its weights."""
     built = build(shape, model, variant, SeedSequence(0), Last(output.last.units, "linear"))
     values = in_batches(built.values) if variant.placement == "after" else np.asarray
+    attend, relevance = in_batches(built.attend), gives_relevance(built.attention, shape, variant.name)
     if output.last.units > 1:
         gradient: Gradient = in_batches(_gradient_of_log_odds(built.classifier))
-        return Functions(built, values, in_batches(built.attend), in_batches(built.head), gradient, output)
+        return Functions(built, values, attend, in_batches(built.head), gradient, relevance, output)
     of_output = in_batches(_input_gradient(built.classifier))
     head = in_batches(lambda x: built.head(x)[:, 0])
-    return Functions(built, values, in_batches(built.attend), head, lambda x, _: of_output(x), output)
+    return Functions(built, values, attend, head, lambda x, _: of_output(x), relevance, output)
 
 
-def in_batches(model: Callable[..., Any], batch: int = 1000) -> Callable[..., Any]:
+def in_batches(model: Callable[..., Any]) -> Callable[..., Any]:
     """Return a function that gives a model's output, or outputs, for any number of samples, a large batch at a time.
 
     It takes as many arrays (samples, ...) as the model.
@@ -87,14 +94,18 @@ def in_batches(model: Callable[..., Any], batch: int = 1000) -> Callable[..., An
 
     def output(*arrays: NDArray[np.float32]) -> Any:
         samples = len(arrays[0])
-        size = min(batch, samples)
-        # One program for all batches.
-        padded = [np.concatenate([x, np.zeros((-samples % size, *x.shape[1:]), x.dtype)]) for x in arrays]
-        starts = range(0, samples, size)
-        outputs = [call(*(tf.constant(x[start : start + size]) for x in padded)) for start in starts]
-        return tf.nest.map_structure(
-            lambda *parts: np.concatenate([part.numpy() for part in parts])[:samples], *outputs
-        )
+        size = min(BATCH, samples, max(1, NUMBERS // prod(arrays[0].shape[1:])))
+        whole: list[NDArray[np.float32]] = []  # of all samples, an array for each output
+        for start in range(0, samples, size):
+            parts = [x[start : start + size] for x in arrays]
+            if len(parts[0]) < size:  # one program for all batches
+                parts = [np.concatenate([x, np.zeros((size - len(x), *x.shape[1:]), x.dtype)]) for x in parts]
+            outputs = call(*map(tf.constant, parts))
+            found = [array.numpy()[: samples - start] for array in tf.nest.flatten(outputs)]
+            whole = whole or [np.empty((samples, *array.shape[1:]), array.dtype) for array in found]
+            for target, array in zip(whole, found, strict=True):
+                target[start : start + size] = array
+        return tf.nest.pack_sequence_as(outputs, whole)
 
     return output
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from pandas import DataFrame, concat
 
-from pipeline.report import control_tables, effects, html_page, place_tables, render, tables
+from pipeline.report import control_tables, effects, html_page, place_tables, relevance, render, tables
 from pipeline.report.tables import Tables, VariantResult
 from pipeline.report.titles import CURVES, SCORES, trained_score
 from pipeline.results import folders, stage_files
@@ -64,7 +64,7 @@ def tabulate(study: Study, results: list[VariantResult], controls: list[ControlR
 
 def write(folder: Path, study: Study, results: list[VariantResult], controls: list[ControlRun]) -> None:
     """Write tables, figures and report, and the files for `dvc metrics show` and `dvc plots show`."""
-    computed = tabulate(study, results, controls)
+    computed, names = tabulate(study, results, controls), relevance.shown_names(results)
     for name, table in computed._asdict().items():
         if not table.empty:
             tables.write(folder / f"{name}.csv", table)
@@ -78,8 +78,11 @@ def write(folder: Path, study: Study, results: list[VariantResult], controls: li
         tables.write(folder / "heatmap" / name, _mean_courses(result))
     for name, seeds in _one_feature(controls).items():
         tables.write(folder / "one_feature" / f"{name}.csv", _vectors(seeds))
-    _write_figures(folder / "figures", study, results, controls, computed)
-    text = render.render(study, computed, results)
+    shown = [relevance.renamed(result, names) for result in results]
+    shown_tables = relevance.renamed_tables(computed, names)
+    shown_controls = [relevance.renamed(run, names) for run in controls]
+    _write_figures(folder / "figures", study, shown, shown_controls, shown_tables)
+    text = render.render(study, shown_tables, shown)
     write_text(folder / "report.md", text)
     write_text(folder / "report.html", html_page.html(text, folder))
 

@@ -7,13 +7,13 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from pandas import DataFrame
 
-from pipeline.report import control_tables, markdown_tables, place_tables, published, sentences
+from pipeline.report import control_tables, markdown_tables, place_tables, published, relevance, sentences
 from pipeline.report.effects import SIGNIFICANCE
 from pipeline.report.tables import Tables, VariantResult
 from pipeline.report.titles import CURVES, SCORES, counted, score_in, trained_score
 from pipeline.report.verdicts import NOT_LEARNED
 from pipeline.results import folders
-from pipeline.results.stage_files import NO_ATTENTION, NULL_KEY, UNIFORM
+from pipeline.results.stage_files import NO_ATTENTION, NULL_KEY, STRETCHES, UNIFORM
 from pipeline.settings.schema import CLASSIFICATION, Data, Model, Study, Train
 from pipeline.settings.study import task_options
 
@@ -68,6 +68,8 @@ def render(study: Study, tables: Tables, results: list[VariantResult]) -> str:
         null=_learning(controls[NULL_KEY]),
         article=(study.task, study.data, study.model, study.train) == ARTICLE,
         values=_flat(folders.values(study, "comparison")),
+        relevance=relevance.NOTE if any(seed.relevance for r in results for seed in r.attended.values()) else "",
+        stretches=STRETCHES,
         dataset=results[0].data,
         versions={name: version(name) for name in PACKAGES},
     )

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pandas import DataFrame, concat
 
-from pipeline.report import tables
+from pipeline.report import relevance, tables
 from pipeline.report.markdown_tables import markdown
 from pipeline.report.tables import VariantResult
 from pipeline.report.titles import SCORES, interval, spread
@@ -66,6 +66,7 @@ def write(folder: Path, points: list[Point], results: list[VariantResult]) -> No
     runs, summary = tabulate(points, results)
     tables.write(folder / "runs.csv", runs)
     tables.write(folder / "summary.csv", summary)
+    summary = relevance.renamed_table(summary, relevance.shown_names(results))
     names = list(points[0].swept)
     overview = f"{crosswise(summary, *names)}\n\n" if len(names) == 2 else ""
     write_text(folder / "summary.md", overview + table(summary, names or ["variant"]) + "\n")

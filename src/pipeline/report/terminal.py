@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
+from pipeline.report.relevance import marked, shown_name
 from pipeline.report.titles import MEASURES, SCORES, counted, score_in
 from pipeline.report.verdicts import CORRECT, UNJUDGED
 from pipeline.results.file_formats import read_csv
 from pipeline.results.folders import shown
-from pipeline.results.stage_files import AttendedSeed, ControlRun, TrainedSeed
+from pipeline.results.stage_files import WEIGHT_SUM, AttendedSeed, ControlRun, TrainedSeed
 from pipeline.settings.schema import Tracking
 
 BLOCKS = "▁▂▃▄▅▆▇█"
@@ -44,7 +45,7 @@ def show_attention(variants: dict[str, dict[int, AttendedSeed]]) -> None:
         masses = [result.measures["key_mass"] for result in attended.values()]
         over = f"{min(masses):.3f} to {max(masses):.3f} over {counted(len(masses), 'seed')}"
         spread = f"key mass {np.mean(masses):.3f} ({over})"
-        table.add_row(variant, blocks(vector), spread if key.any() else "")
+        table.add_row(shown_name(variant, attended.values()), blocks(vector), spread if key.any() else "")
         if (key == 1).any():
             table.add_row("", "".join("^" if share == 1 else " " for share in key))
     _print(table)
@@ -93,6 +94,8 @@ def show_summary(folder: Path, names: list[str]) -> None:
     for row in summary:
         means = [format(float(row[f"{name}_mean"]), digits) for name, digits in columns.items()]
         correct = f"{row[CORRECT]} of {row['seeds']}" if isnan(float(row.get(UNJUDGED, "nan"))) else UNJUDGED
+        if not isnan(float(row.get(f"{WEIGHT_SUM}_mean", "nan"))):
+            row["variant"] = marked(row["variant"])
         rows.append([*(row[name] for name in names), *(NONE if mean == "nan" else mean for mean in means), correct])
     _show(names, [*(MEASURES.get(name, score.short) for name in columns), CORRECT], rows)
 

@@ -66,8 +66,12 @@ class Split:
     @property
     def classes(self) -> tuple[str, ...]:
         """Return the names of the classes, whose positions are the labels; none if labels are 0 and 1, or numbers."""
-        text = self.meaning()
-        return tuple(json.loads(text).get("classes", ())) if text else ()
+        return tuple(json.loads(self.meaning() or "{}").get("classes", ()))
+
+    @property
+    def scale(self) -> dict[str, dict[str, list[float]]]:
+        """Return what `Meaning.scale` holds."""
+        return dict(json.loads(self.meaning() or "{}").get("scale", {}))
 
     def meaning(self) -> str:
         """Return the text of `meaning.json`, empty if there is none."""
@@ -76,7 +80,11 @@ class Split:
 
     def rows(self, name: str, start: int = 0, stop: int | None = None) -> NDArray[Any]:
         """Return a copy of some rows of `x`, `y` or `mask`; the file is mapped only during the call."""
-        return np.array(np.load(ROOT / self.folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)[start:stop])
+        return np.array(self.mapped(name, start, stop))
+
+    def mapped(self, name: str, start: int = 0, stop: int | None = None) -> NDArray[Any]:
+        """Return some rows of `x`, `y` or `mask` as a view of the file, for rows that may exceed memory."""
+        return np.asarray(np.load(ROOT / self.folder / f"{name}.npy", mmap_mode="r", allow_pickle=False))[start:stop]
 
 
 def sizes(study: Study) -> dict[str, int]:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
+from math import isnan
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -26,6 +27,8 @@ SCORED = ("accuracy", "r2")  # in a training curve
 SCORES = ("balanced_accuracy", *SCORED)  # on held-out samples
 BATCHES, CLASSES = "batches", "classes.json"
 LEARNING = ("batches", "vectors", "key_mass")
+STRETCHES = 50  # of a sequence that occlusion replaces one at a time, at most
+WEIGHT_SUM = "weight_sum"  # the measure that only relevance has, weights whose sum over the steps may be any
 UNTRAINED, VALUE_WEIGHTED = "untrained attention", "value-weighted attention"  # listed among the explanations
 # Names of controls.
 UNIFORM, NO_ATTENTION, OTHER_CODING = "frozen uniform", "no attention", "other coding"
@@ -82,6 +85,11 @@ class AttendedSeed(NamedTuple):
     key: NDArray[np.float64]
     measures: dict[str, float]
     steps: Mapping[str, NDArray[np.float64]] = MappingProxyType({})
+
+    @property
+    def relevance(self) -> bool:
+        """Whether the weights of the model are relevance; `vector` and `measures` are of weights that sum to 1."""
+        return WEIGHT_SUM in self.measures and not isnan(self.measures[WEIGHT_SUM])
 
     def attention_hash(self) -> str:
         """Return a hash of the vector and the measures, to nine digits."""

@@ -2,6 +2,8 @@
 
 import shutil
 from collections.abc import Iterator
+from itertools import pairwise
+from typing import Any
 
 import psutil
 
@@ -41,22 +43,23 @@ def _disk(config: Config) -> Iterator[tuple[str, int, int]]:
     yield "probe.samples", config.probe.samples, bytes_of(data, config.probe.samples)
 
 
-def _memory(config: Config) -> Iterator[tuple[str, int, int]]:
+def _memory(config: Config) -> Iterator[tuple[str, Any, int]]:
     """Yield name and value of settings, and the bytes that they take in memory."""
-    data, train, units = config.data, config.train, config.model.lstm_units
+    data, train, units = config.data, config.train, config.model.layers
     steps, features = data.shape
     batches = data.train_samples // train.batch_size * train.epochs
     points = batches // train.log_every
-    kernels = {"model.lstm_units": (units, 4 * units * (units + features)), "data.time_steps": (steps, steps**2)}
+    recurrent = sum(4 * size * (size + before) for before, size in pairwise((features, *units)))
+    kernels = {"model.lstm_units": (config.model.lstm_units, recurrent), "data.time_steps": (steps, steps**2)}
     for name, (value, weights) in kernels.items():
         yield name, value, 4 * FLOAT * weights  # with the gradient and two moments of Adam
-    layer = 6 * units  # gates and states of a step, kept for the gradient
+    layer = 6 * sum(units)  # gates and states of a step, kept for the gradient
     yield "train.batch_size", train.batch_size, train.batch_size * steps * FLOAT * (GROUP * features + layer)
     yield "train.log_every", train.log_every, points * ROW
     yield "train.snapshots", train.snapshots, min(train.snapshots, points) * steps**2 * FLOAT
     probes = {"probe.samples": config.probe.samples, "controls.probe_samples": config.controls.probe_samples}
     for name, samples in probes.items():
-        yield name, samples, samples * steps * 2 * FLOAT * max(steps, features)  # steps are compared in pairs
+        yield name, samples, samples * steps * 2 * FLOAT * features
     resamples = config.compare.resamples
     yield "compare.resamples", resamples, 4 * FLOAT * resamples * len(config.seeds)
 

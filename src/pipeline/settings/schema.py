@@ -74,8 +74,15 @@ class Data:
 class Model:
     """Section `model` of params.yaml."""
 
-    lstm_units: Size
+    lstm_units: Size | Annotated[tuple[Size, ...], Field(min_length=1, max_length=10)]
     cell: Literal["lstm", "gru", "bidirectional"]
+    dropout: Share | None = None
+    recurrent_dropout: Share | None = None
+
+    @property
+    def layers(self) -> tuple[int, ...]:
+        """The units of each recurrent layer, the first one next to the input."""
+        return self.lstm_units if isinstance(self.lstm_units, tuple) else (self.lstm_units,)
 
 
 @dataclass(frozen=True, config=SETTINGS)
@@ -212,6 +219,7 @@ class Config(Study):
     against: str
     revision: str | None
     certificate: str
+    samples: str | None
 
 
 def score_of(task: Task) -> str:

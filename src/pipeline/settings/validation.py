@@ -37,8 +37,21 @@ def validated(schema: type[T], values: Any) -> T:
             raise UserError(unknown(name)) from failure
         if error["type"] == "missing":
             raise UserError(missing(name)) from failure
-        value = reduce(lambda inner, part: inner[part], path, values)
+        inside = _within(path, values)
+        value = reduce(lambda inner, part: inner[part], inside, values)
+        name = ".".join(inside)
         raise UserError(refused(name, value, allowed(name))) from failure
+
+
+def _within(path: list[str], values: Any) -> list[str]:
+    """Return the part of a path that is in values: pydantic adds the type that it tried, where there are several."""
+    found: list[str] = []
+    for part in path:
+        if not isinstance(values, dict) or part not in values:
+            break
+        found.append(part)
+        values = values[part]
+    return found
 
 
 def missing(name: str) -> str:
@@ -83,7 +96,12 @@ def _json_schema(name: str) -> dict[str, Any]:
 
 
 def _nullable(node: dict[str, Any]) -> dict[str, Any]:
-    return {**node["anyOf"][0], "nullable": True} if "anyOf" in node else node
+    kinds = node.get("anyOf", [])
+    some = [kind for kind in kinds if kind.get("type") != "null"]
+    if not kinds:
+        return node
+    kind = some[0] if len(some) == 1 else {"anyOf": some}
+    return {**kind, "nullable": True} if len(some) < len(kinds) else kind
 
 
 def check_argument(name: str, value: Any, annotation: Any) -> None:
@@ -99,7 +117,9 @@ def check_argument(name: str, value: Any, annotation: Any) -> None:
 
 
 def _words(node: dict[str, Any]) -> str:
-    if "items" in node:
+    if "anyOf" in node:
+        words = ", or ".join(_words(kind) for kind in node["anyOf"])
+    elif "items" in node:
         many = "one or more different values" if "uniqueItems" in node else "values"
         words = f"a list of {many}, each {_words(node['items'])}"
     elif "enum" in node:

@@ -5,6 +5,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.results.splits import Split
 from pipeline.tasks.array_files import listed
 
 Standardise = Literal["auto", "always", "never"]
@@ -22,6 +23,15 @@ class Scale(NamedTuple):
     def applied(self, values: Array) -> Array:
         """Return values (..., features) on this scale."""
         return np.asarray((values - np.array(self.mean)) / np.array(self.sd), np.float32)
+
+    def undone(self, values: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Return numbers on this scale, (samples,), as they were before."""
+        return values * np.float64(self.sd[0]) + self.mean[0]
+
+
+def scales_of(split: Split) -> dict[str, Scale]:
+    """Return "x" or "y" -> the scale of the samples on disk, where it is not that of where they come from."""
+    return {name: Scale(tuple(scale["mean"]), tuple(scale["sd"])) for name, scale in split.scale.items()}
 
 
 def scale_of(values: Array, standardise: Standardise) -> Scale | None:

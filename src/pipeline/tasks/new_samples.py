@@ -1,0 +1,42 @@
+"""New samples to explain: sequences without labels, from a file or as an array."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.settings.project import UserError
+from pipeline.settings.schema import Shape
+from pipeline.tasks import array_files
+from pipeline.tasks.array_files import listed
+
+UNUSED = ("y", "mask")  # arrays of a file of training samples, which an explanation does not need
+
+
+def samples_in(path: str) -> NDArray[Any]:
+    """Return the samples of a file: the array `x`, or the only one, of an .npz or .npy file.
+
+    A `UserError` if there is no such file, or it does not hold such an array.
+    """
+    if not path.endswith((".npz", ".npy")):
+        raise UserError(f"samples is {path}: it must be an .npz file with an array x, or an .npy file.")
+    try:
+        arrays = array_files.read(path, UNUSED)
+    except UserError as error:
+        raise UserError(str(error).replace("task.path", "samples", 1)) from error
+    name = next(iter(arrays)) if len(arrays) == 1 else "x"
+    if name not in arrays or len(arrays) > 1:
+        raise UserError(f"samples is {path}: it holds {listed(arrays)}; it must hold x, and besides only y and mask.")
+    return arrays[name]
+
+
+def check_shape(x: NDArray[Any], shape: Shape) -> NDArray[np.float32]:
+    """Return samples as float32; a `UserError` unless they are finite numbers (samples, *shape)."""
+    found = x[:, :, None] if x.ndim == 2 and shape.input_dim == 1 else x
+    if found.shape[1:] != shape or not len(found):
+        wanted = f"(samples, {shape.time_steps}, {shape.input_dim}), as those that the model was trained on"
+        raise UserError(f"samples are {x.shape}: they must be {wanted}.")
+    try:
+        return array_files.numbers("", "x", found)
+    except UserError as error:
+        raise UserError(str(error).replace("task.path is : ", "samples: ", 1)) from error

@@ -1,0 +1,41 @@
+"""What long sequences take is told before, and does not depend on how samples are divided into batches."""
+
+import dataclasses
+
+import numpy as np
+
+from pipeline.measures import cost, linear_readout
+from pipeline.models import functions
+from pipeline.models.output_kinds import TWO_CLASSES
+from pipeline.settings.schema import Model, Shape
+from pipeline.settings.study import load_variant, params
+
+
+def test_samples_divided_otherwise_give_the_same_bytes(monkeypatch):
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(7, 6, 2)).astype("float32"), rng.integers(0, 2, 7).astype("float32")
+    built = functions.functions(Shape(6, 2), Model(4, "lstm"), load_variant("after_unshared"))
+    together = built.logit(x)
+    values, mask = built.values(x), np.zeros((7, 6), bool)
+    readout = linear_readout.predict(linear_readout.fit(values, y, mask, TWO_CLASSES.output), values)
+    gain = linear_readout.gain(values, y, TWO_CLASSES.output)
+    monkeypatch.setattr(functions, "NUMBERS", 36)  # three samples of the input at a time
+    monkeypatch.setattr(linear_readout, "NUMBERS", 48)  # two samples of the states at a time
+    np.testing.assert_array_equal(built.logit(x), together)
+    parts = linear_readout.predict(linear_readout.fit(values, y, mask, TWO_CLASSES.output), values)
+    np.testing.assert_allclose(parts, readout, rtol=1e-9)
+    np.testing.assert_allclose(linear_readout.gain(values, y, TWO_CLASSES.output), gain)
+
+
+def test_long_work_is_told_before(monkeypatch, capsys):
+    explain = dataclasses.replace(params().explain, integration_steps=2, permutations=3)
+    built = functions.functions(Shape(6, 2), Model(4, "lstm"), load_variant("after_unshared"))
+    x = np.zeros((5, 6, 2), "float32")
+    cost.announce("mine", built, x, explain, 4)
+    assert not capsys.readouterr().err
+    monkeypatch.setattr(cost, "LARGE", 1)
+    monkeypatch.setattr(cost, "_seconds", lambda function, x: 10.0)
+    cost.announce("mine", built, x, explain, 4)
+    told = capsys.readouterr().err
+    assert "mine: a seed takes about 270 s (attention at 4 points of the training: 40 s, 5 gradients: 50 s" in told
+    assert "18 replacements: 180 s); less with fewer probe.samples, train.snapshots" in told

@@ -1,0 +1,118 @@
+"""New samples explained by a trained model: arrays that add up, a page without a network, and what is refused."""
+
+import dataclasses
+import re
+
+import numpy as np
+import pytest
+from conftest import REPOSITORY, one_sentence
+from numpy.random import SeedSequence, default_rng
+from scipy.special import expit, softmax
+
+from pipeline.measures import attribution, explain_samples
+from pipeline.models import build
+from pipeline.models.output_kinds import output_of
+from pipeline.report import explained_page
+from pipeline.results import explained_files
+from pipeline.results.stage_files import Snapshots, TrainedSeed
+from pipeline.settings.schema import Data, Explain, Model, Shape
+from pipeline.settings.study import load_variant, params
+from pipeline.tasks import new_samples
+
+DATA = Data(480, 0.2, 6, 2, 3, "zero_one", 0)
+
+
+def explained_by(classes=()):
+    """Return samples explained by an untrained model, and its logits of the mean of the training samples."""
+    variant, model = load_variant("after_unshared"), Model(4, "lstm")
+    explain = Explain(64, 3, 10, 0.01, 0)
+    study = dataclasses.replace(params(), data=DATA, model=model, variant=variant, explain=explain)
+    last = output_of(False, classes).last
+    weights = build.get_weights(build.build(DATA.shape, model, variant, SeedSequence(1), last).classifier)
+    x, training = (default_rng(seed).normal(size=(12, 6, 2)).astype("float32") for seed in (0, 1))
+    logits = build.build(DATA.shape, model, variant, SeedSequence(1), last._replace(activation="linear")).classifier
+    trained = TrainedSeed(weights, Snapshots(np.zeros(1, int), {}), [], 0, {}, classes=classes)
+    found = explain_samples.explain(study, trained, x, training, default_rng(0))
+    return found, np.array(logits(training.mean(axis=0)[None]))[0]
+
+
+@pytest.fixture(scope="module")
+def explained():
+    return explained_by()
+
+
+def test_the_arrays_add_up(explained):
+    found, at_mean = explained
+    np.testing.assert_allclose(found.prediction, expit(found.output))
+    np.testing.assert_allclose(found.attention.sum(axis=1), 1, rtol=1e-5)
+    assert found.attention.shape == (12, 6, 4)
+    np.testing.assert_array_equal(found.gradient_x_input, found.x * found.gradient)
+    np.testing.assert_allclose(found.integrated_gradients.sum(axis=(1, 2)), found.output - at_mean, atol=1e-4)
+    assert found.occlusion.shape == found.x.shape == (12, 6, 2)
+
+
+def test_of_three_classes_the_predicted_one_is_explained(tmp_path):
+    found, at_mean = explained_by(("run", "sit", "walk"))
+    np.testing.assert_allclose(found.prediction.sum(axis=1), 1)
+    np.testing.assert_array_equal(found.target, found.prediction.argmax(axis=1))
+    own = found.prediction.max(axis=1)
+    np.testing.assert_allclose(found.output, np.log(own / (1 - own)), rtol=1e-4, atol=1e-6)
+    shares = softmax(at_mean)[found.target]
+    added = found.integrated_gradients.sum(axis=(1, 2))
+    np.testing.assert_allclose(added, found.output - np.log(shares / (1 - shares)), atol=1e-4)
+    explained_page.write(tmp_path, found, "mine", ("run", "sit", "walk"))
+    name = ("run", "sit", "walk")[found.target[0]]
+    assert f"Sample 0: probability of {name} {own[0]:.6g}" in (tmp_path / "index.html").read_text(encoding="utf-8")
+
+
+def test_occlusion_by_feature_by_hand():
+    """Of a linear model, the change is that of the value, on average, times its weight."""
+    weights, x, others = np.array([[1.0, -2.0], [0.0, 3.0]]), np.ones((1, 2, 2)), np.full((1, 2, 2), 0.5)
+    found = attribution.occlusion_by_feature(lambda x: (x * weights).sum(axis=(1, 2)), x, others, default_rng(0), 2)
+    np.testing.assert_allclose(found, [[[0.5, -1], [0, 1.5]]])
+
+
+def test_the_page_needs_no_network_and_shows_each_sample(explained, tmp_path):
+    explained_files.write_explained(tmp_path, explained[0])
+    explained_page.write(tmp_path, explained[0], "mine", ("label 0", "label 1"))
+    page = (tmp_path / "index.html").read_text(encoding="utf-8")
+    assert page.count("data:image/png;base64,") == 11  # the mean, and ten of twelve samples
+    assert not re.search(r'(src|href)="(?!data:)', page)
+    assert f"Sample 9: probability of label 1 {explained[0].prediction[9]:.6g}" in page
+    assert f"<td>{explained[0].prediction[11]:.6g}</td>" in page
+    with np.load(tmp_path / "explained.npz") as arrays:
+        assert set(arrays) == set(explained[0]._fields)
+
+
+def test_samples_that_do_not_fit_are_refused(tmp_path):
+    path = str(tmp_path / "new.npz")
+    np.savez(path, x=np.zeros((2, 3)), y=np.zeros(2), other=np.zeros(1))
+    with one_sentence("it holds x, other; it must hold x, and besides only y and mask."):
+        new_samples.samples_in(path)
+    with one_sentence("samples is new.csv: it must be an .npz file with an array x, or an .npy file."):
+        new_samples.samples_in("new.csv")
+    with one_sentence("samples is none.npy: No such file or directory."):
+        new_samples.samples_in("none.npy")
+    with one_sentence("samples are (2, 3, 1): they must be (samples, 6, 2), as those that the model was trained on."):
+        new_samples.check_shape(np.zeros((2, 3, 1)), Shape(6, 2))
+    with one_sentence("samples: x holds NaN or infinite values in 1 of 2 samples"):
+        new_samples.check_shape(np.array([[1.0, 2.0], [np.nan, 0]]), Shape(2, 1))
+    np.savez(path, x=np.zeros((2, 3)), y=np.zeros(2))
+    assert new_samples.check_shape(new_samples.samples_in(path), Shape(3, 1)).shape == (2, 3, 1)
+
+
+@pytest.mark.service  # takes half a minute
+@pytest.mark.slow
+def test_the_page_on_steps_and_features(fresh):
+    page = (REPOSITORY / "docs/which-step-which-feature.md").read_text(encoding="utf-8")
+    python, console, _ = (block.split("```")[0].split("\n", 1)[1] for block in page.split("\n```")[1::2])
+    assert len(python.splitlines() + console.splitlines()) < 20
+    fresh.write("digits.py", python)
+    fresh.run("python", "digits.py")
+    fresh.run("bash", "-ec", console)
+    folder = fresh.root / "outputs/explained/before_unshared"
+    with np.load(folder / "explained.npz") as arrays:
+        peaks = {name: np.abs(arrays[name]).mean(axis=0) for name in explained_page.TITLES}
+    assert {name: int(values.argmax()) // 8 for name, values in peaks.items()} == dict.fromkeys(peaks, 5)
+    assert {int(values.argmax()) % 8 for name, values in peaks.items() if name != "attention"} == {2}
+    assert "data:image/png" in (folder / "index.html").read_text(encoding="utf-8")
