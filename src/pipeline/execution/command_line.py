@@ -18,7 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
 from yaml import YAMLError
 
-from pipeline.execution import config_guard, signals
+from pipeline.execution import config_guard, signals, study_progress
 from pipeline.settings import study
 from pipeline.settings.machine_limits import check_size
 from pipeline.settings.project import ROOT, UserError, names_in
@@ -42,7 +42,8 @@ def command(stage: Callable[[Config], None]) -> Callable[[], None]:
     def main() -> None:
         with errors_reported():
             for config, _ in _composed():
-                stage(config)
+                with study_progress.shown(config.variants):
+                    stage(config)
 
     return main
 
