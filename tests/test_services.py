@@ -257,4 +257,4 @@ def test_queued_experiments_run_side_by_side_and_leave_the_study_alone(project):
     assert project.repro() == []
     assert project.bytes("models") != before
     assert len(stored(project)) == runs  # theirs were elsewhere, and are filled in from the files
-    assert serve(project) == "9 runs added from the result files."
+    assert serve(project) == "23 runs added from the result files."

@@ -9,6 +9,7 @@ import shutil
 import sqlite3
 import threading
 import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
@@ -67,6 +68,13 @@ def test_one_finished_run_for_each_result(project):
             assert MADE_HERE.items() <= {name.removeprefix("attention_"): value for name, value in tags.items()}.items()
         assert tags["mlflow.source.name"] == "pipeline.train"
         assert tags["mlflow.source.type"] == "LOCAL"
+    controls = [run for run in runs if run.data.tags["kind"] == "control"]
+    planned = [("frozen uniform", 2), ("no attention", 2), ("null key", 4), ("one feature", 2), ("other coding", 4)]
+    assert sorted(Counter(run.data.tags["control"] for run in controls).items()) == planned
+    uniform = next(run for run in controls if run.info.run_name == "frozen uniform: after_shared, seed 0")
+    assert uniform.data.metrics["key_mass"] == pytest.approx(1 / 6)
+    assert "*frozen uniform*" in uniform.data.tags[descriptions.NOTE]
+    assert not any("comparison" in run.data.tags for run in controls)  # so no view of the study shows them
     comparison = next(run for run in runs if run.data.tags["kind"] == "comparison")
     assert comparison.data.tags["mlflow.source.name"] == "pipeline.compare"
     assert "`report.html`" in comparison.data.tags[descriptions.NOTE]
@@ -91,7 +99,7 @@ def test_the_logged_model_is_the_trained_one(project):
     from pipeline.attention import StepAttention
 
     _, runs = runs_of(f"sqlite:///{project.root}/mlruns/mlflow.db")
-    run = next(run for run in runs if run.data.tags.get("variant") == "before_shared")
+    run = next(run for run in runs if (tags := run.data.tags)["kind"] == "seed" and tags["variant"] == "before_shared")
     mlflow.set_tracking_uri(f"sqlite:///{project.root}/mlruns/mlflow.db")
     model_id = run.outputs.model_outputs[0].model_id
     model = mlflow.tensorflow.load_model(f"models:/{model_id}")
@@ -149,6 +157,9 @@ def test_a_seed_is_shown_with_its_files_and_its_run_and_a_run_with_the_same(proj
         f"AND value = '{sync.hash_of_folder(project.root / 'comparison')}'"
     )
     assert project.stage("show", f"run={comparison}").stdout.startswith("comparison: comparison\nRun ")
+    [(control,)] = project.query("SELECT run_uuid FROM runs WHERE name = 'null key: after_shared, seed 0'")
+    shown = project.stage("show", f"run={control}").stdout
+    assert shown.startswith("null key: after_shared, seed 0: controls\nstep ")
 
 
 def test_what_cannot_be_shown_is_told_with_what_exists(project):
@@ -288,10 +299,10 @@ def test_a_lost_store_is_filled_in_again_from_the_files_and_served(project):
     with kept(store):
         shutil.rmtree(store)
         store.mkdir()
-        assert serve(project) == "9 runs added from the result files."
+        assert serve(project) == "23 runs added from the result files."
         after = stored(project)
         assert after <= before
-        assert sorted(run["kind"] for run in map(dict, after)) == ["comparison", *["seed"] * 8]
+        assert sorted(run["kind"] for run in map(dict, after)) == ["comparison", *["control"] * 14, *["seed"] * 8]
         assert project.run("python", "-c", FILL_IN).stdout == "0\n"
         assert stored(project) == after
         assert project.query("SELECT * FROM tags WHERE key LIKE '%processor'") == []  # nobody knows who made the files

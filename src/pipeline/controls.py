@@ -16,10 +16,13 @@ from pipeline.settings.project import ROOT
 from pipeline.settings.schema import Config
 from pipeline.tasks import control_samples
 from pipeline.tasks.control_samples import Control
+from pipeline.tracking import sync
+from pipeline.tracking.connection import check_tracking
 
 
 def stage(config: Config) -> None:
     """Train and read the controls that are not finished yet, and write their tables."""
+    check_tracking(config.tracking)
     samples = splits.load(config, "train"), splits.load(config, "validation")
     depends_on = partial(fingerprint.of, config, "controls", *samples)
     tasks = {f"{control.name}, {control.variant.name}": (control,) for control in control_samples.planned(config)}
@@ -31,6 +34,7 @@ def stage(config: Config) -> None:
         write_controls(folder, runs)
         machine = resume.machine_of(parts, tasks)
     made_on.note(machine, folders.folder(config, "controls"))
+    sync.ensure_controls(config.tracking, folders.folder(config, "controls"))
     terminal.show_controls(runs, config.score)
     terminal.show_where(folders.folder(config, "controls"), config.tracking)
 

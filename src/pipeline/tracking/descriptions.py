@@ -49,6 +49,12 @@ def of_run(values: Values, seed: int, commit: str) -> str:
     return _fitting(f"{trained}\n\n{_again(commands(values, seed, commit), commit)}".strip(), "run")
 
 
+def of_control(control: str, variant: str, seed: int, commit: str, of_study: bool) -> str:
+    """Return what the run of a control is and, if it is the study's, the command that makes all controls again."""
+    what = f"A control, no run of the study: *{control}*, made from variant `{variant}` and trained with seed {seed}."
+    return _fitting(f"{what}\n\n{_again(['dvc repro controls'] if of_study else [], commit)}".strip(), "run")
+
+
 def with_verdict(note: str, verdict: str) -> str:
     """Return the description of a run with its verdict in place of an earlier one; another text as it is."""
     own = re.compile(r"(, trained with seed \d+ on the task `[^`]*`\.)( Verdict: \*\*[^*]*\*\*\.)?")

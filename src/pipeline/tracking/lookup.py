@@ -83,6 +83,9 @@ def _files(run: "Run") -> tuple[list[Path], AttendedSeed | None]:
     for kind, places in (("comparison", sync.results("comparison")), ("sweep", ROOT.glob(f"{OUTPUTS}/sweep-*/"))):
         if content := tags.get(f"{kind}_hash"):
             return [path for path in places if sync.hash_of_folder(path) == content], None
+    if name := tags.get("control_hash"):
+        found = ((path, sync.controls_of(path).get(name)) for path in sync.results("controls"))
+        return next((([path], control.attended) for path, control in found if control), ([], None))
     seed = int(tags.get("seed", -1))
     models: list[Path] = []
     attention: list[Path] = []

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.execution.signals import completed_first
 from pipeline.execution.start_tensorflow import import_tensorflow
 from pipeline.results.made_on import Machine
-from pipeline.results.stage_files import AttendedSeed, Point, TrainedSeed
+from pipeline.results.stage_files import AttendedSeed, ControlRun, Point, TrainedSeed
 from pipeline.settings.project import ROOT
 from pipeline.settings.schema import Data, Model, Tracking, Variant, score_of
 from pipeline.settings.study import digest
@@ -224,12 +224,17 @@ class Tracker:
         self.client.log_text(run_id, "\n".join(["step,attention", *lines, ""]), "attention/vector.csv")
         drawn = figures.attention({title: {0: result}})
         self.client.log_figure(run_id, drawn, "attention/vector.png")
-        by_step = {"attention": result.vector, **{f"{name}_by_step": values for name, values in result.steps.items()}}
-        metrics = [(name, float(value), step) for name, column in by_step.items() for step, value in enumerate(column)]
-        metrics = [metric for metric in metrics if not isnan(metric[1])]
-        metrics += [(name, value, 0) for name, value in result.measures.items() if not isnan(value)]
+        metrics = _metrics_of(result)
         tags = {f"attention_{name}": value for name, value in {**machine, "hash": result.attention_hash()}.items()}
         self.log(run_id, metrics, {"probe.samples": values["probe"]["samples"]}, tags)
+
+    @completed_first()
+    def log_control(self, run_id: str, values: Values, result: ControlRun) -> None:
+        """Log training curve, scores and attention of a control; `values` are what all controls were made from."""
+        self.log_curve(run_id, values, result.curve)
+        metrics = [(name, value, 0) for name, value in {"loss": result.loss, **result.scores}.items()]
+        params = {"control": result.control, "variant": result.variant.name, "seed": result.seed}
+        self.log(run_id, metrics + _metrics_of(result.attended), params)
 
     def log_folder(self, run_id: str, folder: Path) -> None:
         """Log the files of a comparison or a sweep; to a comparison's page, add a note on commit and Python."""
@@ -274,3 +279,11 @@ class Tracker:
             gone = provenance.has_ended(tags["process"])
             if tags.get("started_by") == started_by or (silent if gone is None else gone):
                 self.end(run.info.run_id, KeyboardInterrupt())
+
+
+def _metrics_of(result: AttendedSeed) -> list[tuple[str, float, int]]:
+    """Return name, value and step of the attention vector, of the other values by step, and of all measures."""
+    by_step = {"attention": result.vector, **{f"{name}_by_step": values for name, values in result.steps.items()}}
+    metrics = [(name, float(value), step) for name, column in by_step.items() for step, value in enumerate(column)]
+    metrics += [(name, value, 0) for name, value in result.measures.items()]
+    return [metric for metric in metrics if not isnan(metric[1])]

@@ -18,7 +18,12 @@ CLOCK = 10  # seconds by which the start time of a process may change when the m
 
 UNKNOWN = "none"  # in place of a commit
 PROGRAM = "attention-pipeline"  # named as the user of a server that asks for none
-STAGES = {"seed": "train", "comparison": "compare", "sweep": "sweep"}  # kind of run -> module that makes it
+STAGES = {
+    "seed": "train",
+    "control": "controls",
+    "comparison": "compare",
+    "sweep": "sweep",
+}  # kind of run -> module that makes it
 
 
 @cache

@@ -1,7 +1,8 @@
 """MLflow as a view of the result files, which can be filled in from them again at any time.
 
 There is one FINISHED run for each distinct result of a (variant, seed), identified by the tags `config_hash` (what it
-was made from), `weights_hash` and `attention_hash` (the results), and one for each distinct comparison and sweep.
+was made from), `weights_hash` and `attention_hash` (the results), and one for each distinct control, comparison and
+sweep; the tag `kind` tells them apart.
 """
 
 import dataclasses
@@ -17,7 +18,14 @@ from typing import TYPE_CHECKING
 
 from pipeline.results import folders, made_on
 from pipeline.results.made_on import Machine
-from pipeline.results.stage_files import AttendedSeed, TrainedSeed, read_attention, read_training
+from pipeline.results.stage_files import (
+    AttendedSeed,
+    ControlRun,
+    TrainedSeed,
+    read_attention,
+    read_controls,
+    read_training,
+)
 from pipeline.settings.project import ROOT
 from pipeline.settings.schema import Study, Tracking
 from pipeline.settings.study import digest
@@ -77,6 +85,33 @@ def ensure_seed(
     if attended is not None:
         tracker.log_attention(run_id, values, name, attended, machines[1])
     return True
+
+
+def ensure_controls(settings: Tracking, folder: Path) -> int:
+    """Ensure that each control in a folder has a FINISHED run, of a kind of its own; return how many were added."""
+    made, values, machine = controls_of(folder), values_of(folder), made_on.of_folder(folder)
+
+    def add(tracker: Tracker) -> int:
+        known = {run.data.tags.get("control_hash") for run in tracker.find(kind="control")}
+        missing = {name: run for name, run in made.items() if name not in known}
+        for name, run in missing.items():
+            variant, commit = run.variant, git_commit()
+            tags = {"variant": variant.name, "placement": variant.placement, "sharing": variant.sharing or ""}
+            tags |= {"kind": "control", "control": run.control, "control_hash": name, "seed": str(run.seed)}
+            note = descriptions.of_control(run.control, variant.name, run.seed, commit, folder == ROOT / "controls")
+            title = f"{run.control}: {variant.name}, seed {run.seed}"
+            with tracker.run(title, {**tags, descriptions.NOTE: note, **machine}) as run_id:
+                tracker.log_control(run_id, values, run)
+        return len(missing)
+
+    tracker = tracker_of(settings)
+    return (tracker and connection.attempt(partial(add, tracker))) or 0
+
+
+def controls_of(folder: Path) -> dict[str, ControlRun]:
+    """Return the controls in a folder by the hash that their runs have as a tag."""
+    content = hash_of_folder(folder)
+    return {digest([content, run.control, run.variant.name, run.seed]): run for run in read_controls(folder)}
 
 
 def ensure_sweep(settings: Tracking, folder: Path, made: Made) -> bool:
@@ -165,6 +200,9 @@ def fill_from_files(settings: Tracking) -> int:
                     added += ensure(settings, analysis_values, trained, attended, machines)
                     made |= _hashes(analysis_values, trained, attended)
             added += ensure(settings, values, trained, machines=(machine, {}))
+    for folder in results("controls"):
+        with _left_out_if_damaged(folder):
+            added += ensure_controls(settings, folder)
     for folder in results("comparison"):
         with _left_out_if_damaged(folder):
             added += ensure_comparison(settings, folder, made)
