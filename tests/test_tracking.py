@@ -102,6 +102,8 @@ def test_the_logged_model_is_the_trained_one(project):
     run = next(run for run in runs if (tags := run.data.tags)["kind"] == "seed" and tags["variant"] == "before_shared")
     mlflow.set_tracking_uri(f"sqlite:///{project.root}/mlruns/mlflow.db")
     model_id = run.outputs.model_outputs[0].model_id
+    linked = {(found.key, found.dataset_name) for found in mlflow.get_logged_model(model_id).metrics}
+    assert linked == {(name, "planted_key") for name in ("loss", "accuracy", "balanced_accuracy")}
     model = mlflow.tensorflow.load_model(f"models:/{model_id}")
     assert isinstance(model.get_layer("attention"), StepAttention)
     name = f"models/before_shared/weights/seed-{run.data.tags['seed']}.npz"

@@ -22,7 +22,7 @@ from pipeline.tracking import provenance, views
 from pipeline.tracking.address import deleted, store_of
 
 if TYPE_CHECKING:
-    from mlflow.entities import DatasetInput, Experiment, Run
+    from mlflow.entities import Dataset, DatasetInput, Experiment, Run
 
 NAMED = "attention-pipeline.experiment"  # tag of an experiment: its name in the settings
 REFUSALS = ("PERMISSION_DENIED", "INVALID_PARAMETER_VALUE", "BAD_REQUEST")  # of a server that answers
@@ -179,10 +179,9 @@ class Tracker:
         what, source = {name: values[name] for name in ("task", "data")}, '{"uri": "data/train"}'
         data = Dataset(values["task"]["name"], digest(what), "local", source, profile=json.dumps(what))
         self._log_dataset(run_id, DatasetInput(data))
-        metrics = [(name, value, 0) for name, value in {"loss": result.loss, **result.scores}.items()]
         classes = {f"class_{label}": name for label, name in enumerate(result.classes)}
-        self.log(run_id, metrics, params, {"weights_hash": result.weights_hash(), **classes})
-        self._log_model(run_id, values, result)  # last: it marks the run as FINISHED
+        self.log(run_id, [], params, {"weights_hash": result.weights_hash(), **classes})
+        self._log_model(run_id, values, result, data)  # last: it marks the run as FINISHED
 
     def _log_dataset(self, run_id: str, data: "DatasetInput") -> None:
         """Log the data; try again if another process is creating the same entry, which MLflow refuses."""
@@ -194,7 +193,8 @@ class Tracker:
             time.sleep(pause)
         return self.client.log_inputs(run_id, [data])
 
-    def _log_model(self, run_id: str, values: Values, result: TrainedSeed) -> None:
+    def _log_model(self, run_id: str, values: Values, result: TrainedSeed, data: "Dataset") -> None:
+        """Log the model, and its scores, by which MLflow links it to its data."""
         import_tensorflow()
         import mlflow.tensorflow
         import numpy as np
@@ -214,7 +214,10 @@ class Tracker:
         signature = ModelSignature(Schema([inputs]), Schema([outputs]))
         packages = [f"{name}=={version(name)}" for name in ("tensorflow", "keras", "numpy")]
         with mlflow.start_run(run_id):
-            mlflow.tensorflow.log_model(model, name="model", signature=signature, pip_requirements=packages)
+            logged = mlflow.tensorflow.log_model(model, name="model", signature=signature, pip_requirements=packages)
+            link = {"model_id": logged.model_id, "dataset_name": data.name, "dataset_digest": data.digest}
+            for name, value in {"loss": result.loss, **result.scores}.items():
+                self.client.log_metric(run_id, name, value, step=0, **link)
 
     def log_attention(self, run_id: str, values: Values, title: str, result: AttendedSeed, machine: Machine) -> None:
         """Log the attention vector over the time steps, also as table and figure; its measures; where it was made."""
