@@ -34,7 +34,7 @@ def take(page: Page, path: Path) -> None:
     page.wait_for_timeout(3000)
     for label in ("Hide banner", "Close"):  # the notice of a shared view, and the assistant
         with suppress(Error):
-            page.get_by_label(label, exact=True).first.click(timeout=5000)
+            page.get_by_label(label, exact=True).first.click(timeout=20_000)
     page.wait_for_timeout(3000)  # charts are drawn with an animation
     page.screenshot(path=path)
 
