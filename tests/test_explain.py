@@ -107,6 +107,7 @@ def test_the_page_on_steps_and_features(fresh):
     page = (REPOSITORY / "docs/which-step-which-feature.md").read_text(encoding="utf-8")
     python, console, _ = (block.split("```")[0].split("\n", 1)[1] for block in page.split("\n```")[1::2])
     assert len(python.splitlines() + console.splitlines()) < 20
+    fresh.write("params.yaml", (REPOSITORY / "params.yaml").read_text(encoding="utf-8"))  # as a user has it
     fresh.write("digits.py", python)
     fresh.run("python", "digits.py")
     fresh.run("bash", "-ec", console)

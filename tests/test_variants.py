@@ -241,7 +241,8 @@ def test_the_page_on_your_own_attention(fresh):
     figures = sorted(path.name for path in (fresh.root / "comparison/figures").iterdir())
     assert figures == ["attention.png", "by_step.png", "explanations.png", "learning.png"]
     assert "takes variants of all four combinations" in fresh.read("comparison/report.md")
-    assert fresh.query("SELECT value FROM tags WHERE key = 'variant'") == [("mine",)] * 2
+    seeds = "SELECT run_uuid FROM tags WHERE key = 'kind' AND value = 'seed'"
+    assert fresh.query(f"SELECT value FROM tags WHERE key = 'variant' AND run_uuid IN ({seeds})") == [("mine",)] * 2
     fresh.replace("my_attention.py", "axis=1", "axis=-2")
     error = fresh.stage("compare", code=1).stderr
     assert "models/mine was made with other values (variant.attention._source_" in error
