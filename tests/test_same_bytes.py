@@ -80,7 +80,7 @@ def check_bytes(folder, shares):
 EVERYTHING = [study(), *map(by_hand, BY_HAND)]
 
 
-@pytest.mark.service  # takes a quarter of an hour
+@pytest.mark.emulated
 def test_each_result_is_the_same_on_another_processor(tmp_path):
     shares = dict(zip(PROCESSORS, ([EVERYTHING[0]], EVERYTHING[1::2], EVERYTHING[2::2]), strict=True))
     here, found = check_bytes(tmp_path, shares)
