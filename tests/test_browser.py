@@ -69,7 +69,8 @@ def test_runs_are_grouped_by_variant(runs):
     for variant in ("before_shared", "before_unshared", "after_shared", "after_unshared"):
         group = runs.get_by_role("row").filter(has_text=f"Group: {variant}").first
         group.wait_for()
-        assert "2" in group.inner_text().split()
+        controls = 3 if "unshared" in variant else 4  # one feature; frozen uniform and no attention
+        assert str(2 + controls) in group.inner_text().split()  # two seeds, and controls
 
 
 def test_the_chart_of_attention_shows_all_seeds(page, ui):

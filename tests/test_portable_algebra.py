@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.models import build, fit, portable_algebra
+from pipeline.models.output_kinds import TWO_CLASSES
 from pipeline.settings.schema import Model, Shape, Train
 from pipeline.settings.study import load_variant
 
@@ -53,7 +54,7 @@ def longest_sum(program):
 def test_no_compiled_training_step_has_a_long_sum(variant):
     model = Model(300, "gru" if variant == "multi_head" else "lstm")
     shape, train = Shape(60, 1), Train(1, 300, 0.001, 64, 64)
-    steps = fit._compiled.__wrapped__(shape, model, train, load_variant(variant), None).steps
+    steps = fit._compiled.__wrapped__(shape, model, train, load_variant(variant), TWO_CLASSES).steps
     (compiled,) = (cell.cell_contents for cell in steps.__closure__)
     inputs = tf.zeros((2, 300, *shape)), tf.zeros((2, 300, 1)), tf.constant(2)
     assert longest_sum(compiled.experimental_get_compiler_ir(*inputs)("hlo")) <= portable_algebra.LONGEST
