@@ -20,8 +20,7 @@ def run(tmp_path, monkeypatch, capsys):
     def run(stage, terminal=True, seconds=0):
         if stage is not None:
             monkeypatch.setenv("DVC_STAGE", stage)
-        clock = iter((0.0, seconds))
-        monkeypatch.setattr(study_progress.time, "monotonic", lambda: next(clock))
+        monkeypatch.setattr(study_progress, "_running", lambda: seconds)
         monkeypatch.setattr(sys.stdout, "isatty", lambda: terminal, raising=False)
         with study_progress.shown(VARIANTS):
             pass
