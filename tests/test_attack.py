@@ -116,9 +116,9 @@ def at(config, name):
 
 
 def read(text):
-    """Return what a text means to YAML, or the text if it means nothing."""
+    """Return what a text means to Hydra, or the text if it means nothing; `1e3` is a number, as it is not to YAML."""
     try:
-        return yaml.safe_load(text)
+        return float(text) if re.fullmatch(r"\d+e\d+", text) else yaml.safe_load(text)
     except yaml.YAMLError:
         return text
 
