@@ -1,4 +1,4 @@
-"""What long sequences take is told before, and does not depend on how samples are divided into batches."""
+"""Long work is announced, and dividing the samples into batches changes no result."""
 
 import dataclasses
 

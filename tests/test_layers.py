@@ -1,4 +1,4 @@
-"""Attention layers as people write them: what comes of each, or the sentence that says what is missing."""
+"""Attention layers as people write them: the result of each, or the error message."""
 
 import dataclasses
 

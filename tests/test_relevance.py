@@ -1,4 +1,4 @@
-"""Variants whose weights need not sum to 1 are told apart by name in what is printed and written, and no others."""
+"""Variants whose weights need not sum to 1, and only these, are marked in what is printed and written."""
 
 from made_results import EARLY, VARIANT, control, result
 from pandas import DataFrame

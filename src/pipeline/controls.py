@@ -33,10 +33,11 @@ def stage(config: Config) -> None:
         runs = [run for runs in resume.each(parts, files, work, tasks, pool).values() for run in runs]
         write_controls(folder, runs)
         machine = resume.machine_of(parts, tasks)
-    made_on.note(machine, folders.folder(config, "controls"))
-    sync.ensure_controls(config.tracking, folders.folder(config, "controls"))
+    target = folders.folder(config, "controls")
+    made_on.note(machine, target)
+    sync.ensure_controls(config.tracking, target)
     terminal.show_controls(runs, config.score)
-    terminal.show_where(folders.folder(config, "controls"), config.tracking)
+    terminal.show_where(target, config.tracking)
 
 
 def _run_control(config: Config, samples: tuple[Split, Split], scratch: Path, control: Control) -> list[ControlRun]:

@@ -34,10 +34,11 @@ def explain(variant: str, x: NDArray[np.floating], seed: int | None = None) -> E
     Raises:
         UserError: if there is no such model, the samples do not fit it, or `explain.target` is no class.
     """
-    return _explain(dataclasses.replace(params(), variant=load_variant(variant)), x, seed)
+    return _explain(dataclasses.replace(params(), variant=load_variant(variant)), x, seed)[0]
 
 
-def _explain(study: Study, x: NDArray[np.floating], seed: int | None) -> Explained:
+def _explain(study: Study, x: NDArray[np.floating], seed: int | None) -> tuple[Explained, int, tuple[str, ...]]:
+    """Return what a model says of samples, its seed, and the names of its classes, if they have names."""
     found = check_shape(x, study.data.shape)
     chosen = study.seeds[0] if seed is None else seed
     if chosen not in study.seeds:
@@ -50,7 +51,7 @@ def _explain(study: Study, x: NDArray[np.floating], seed: int | None) -> Explain
     rng, scaled = default_rng((study.explain.seed, chosen)), scales["x"].applied(found) if "x" in scales else found
     explained = explain_samples.explain(study, trained, scaled, training, rng)
     prediction = scales["y"].undone(explained.prediction) if "y" in scales else explained.prediction
-    return explained._replace(x=found, prediction=prediction)
+    return explained._replace(x=found, prediction=prediction), chosen, trained.classes
 
 
 def stage(config: Config) -> None:
@@ -58,16 +59,14 @@ def stage(config: Config) -> None:
     name = config.chosen_variant().name
     if config.samples is None:
         raise UserError("samples has no value: name a file of new samples, such as samples=new.npz.")
-    explained = _explain(config, samples_in(config.samples), config.seed)
-    classes = splits.load(config, "train").classes or ("label 0", "label 1")
+    explained, seed, classes = _explain(config, samples_in(config.samples), config.seed)
     from pipeline.report import explained_page  # here, since matplotlib takes time that a mistake need not
 
-    seed = config.seeds[0] if config.seed is None else config.seed
     title = f"Which step, which feature: {name}, seed {seed}"
     target = ROOT / (config.results or f"{folders.OUTPUTS}/explained/{name}")
     with folders.added_to(target) as folder:
         explained_files.write_explained(folder, explained)
-        explained_page.write(folder, explained, title, None if config.regression else classes)
+        explained_page.write(folder, explained, title, None if config.regression else classes or ("label 0", "label 1"))
     print(f"{len(explained.x)} samples are explained in {folders.shown(target)}/index.html and explained.npz.")
 
 

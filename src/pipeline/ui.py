@@ -1,7 +1,6 @@
 """Fill in what MLflow lacks from the result files, then serve its UI on 127.0.0.1. `python -m pipeline.ui`"""
 
 import os
-import re
 import socket
 import sys
 import warnings
@@ -10,7 +9,7 @@ from pipeline.execution.command_line import command
 from pipeline.settings.project import UserError
 from pipeline.settings.schema import Config, Tracking
 from pipeline.tracking import browser, sync, views
-from pipeline.tracking.address import ShownOnly, named, store_of, without_password
+from pipeline.tracking.address import ShownOnly, named, page_of, store_of, without_password
 from pipeline.tracking.connection import connection, tracker_of
 
 HOST = "127.0.0.1"  # nobody else can reach it
@@ -24,7 +23,7 @@ def stage(config: Config) -> None:
     if store.startswith("http"):
         fill_in(config.tracking)
         print(f"MLflow UI: {without_password(store)}")
-        found = links(config.tracking, re.sub(r"//[^/@]*@", "//", store.rstrip("/")) + "/")
+        found = links(config.tracking, f"{page_of(store)}/")
         show(found)
         if found and browser.is_wanted(config.browser):
             browser.open_page(next(iter(found.values())))

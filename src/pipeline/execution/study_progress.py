@@ -25,11 +25,12 @@ def shown(variants: list[str]) -> Iterator[None]:
     Stages that DVC will skip cannot be known before, so the time is what the others take at most. It is that of the
     last runs; there is none until all of them have run once.
     """
-    stages, stage, seconds = _stages(variants), os.environ.get(STAGE), _noted()
+    stage = os.environ.get(STAGE)
+    stages = _stages(variants) if stage else []
     if stage not in stages:
         yield
         return
-    number = stages.index(stage) + 1
+    number, seconds = stages.index(stage) + 1, _noted()
     if sys.stdout.isatty():
         rest = stages[number:]
         known = bool(rest) and all(name in seconds for name in rest)

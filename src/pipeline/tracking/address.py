@@ -54,6 +54,11 @@ def without_password(text: str) -> str:
     return re.sub(r"(?<=://)([^\s/:@]*):[^\s/@]*@", r"\1:***@", text)
 
 
+def page_of(server: str) -> str:
+    """Return the address of a server's pages, without a user or a password, and without a slash at the end."""
+    return re.sub(r"//[^/@]*@", "//", server.rstrip("/"))
+
+
 def database_file(settings: Tracking) -> Path | None:
     """Return the file of an embedded database; None if the runs are stored elsewhere."""
     _, embedded, name = str(settings.uri).partition("sqlite:///")

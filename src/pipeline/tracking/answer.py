@@ -62,7 +62,7 @@ def show(tracker: Tracker, folder: Path, made: Made, content: str) -> None:
 def offer_views(tracker: Tracker) -> None:
     """Save those views that an experiment lacks, as before the first comparison."""
     known = tracker.experiment_tags()
-    publish(tracker, {tag: view for tag, view in views.tags().items() if tag not in known})
+    publish(tracker, known, {tag: view for tag, view in views.tags().items() if tag not in known})
 
 
 def _judgements(folder: Path, values: Values, made: Made) -> dict[tuple[str, ...], Judgement]:
@@ -107,11 +107,11 @@ def _describe(tracker: Tracker, shown: dict[str, str], report: str) -> None:
     links = views.links("", tracker.experiment_id, shown) if tracker.shows_views() else {}
     note, written = descriptions.of_experiment(report, links), known.get(NOTE, "")
     own = {NOTE: note, WRITTEN: digest(note)} if not written or digest(written) == known.get(WRITTEN) else {}
-    publish(tracker, {**shown, **own})
+    publish(tracker, known, {**shown, **own})
 
 
-def publish(tracker: Tracker, tags: dict[str, str]) -> None:
-    """Set those tags of the experiment that are not set; a sentence says if the server refuses, and work goes on.
+def publish(tracker: Tracker, known: dict[str, str], tags: dict[str, str]) -> None:
+    """Set those tags of the experiment that are not among the known ones; a sentence says if the server refuses.
 
     Views are left out where MLflow's pages, being those of another version, could not read them.
     """
@@ -120,7 +120,6 @@ def publish(tracker: Tracker, tags: dict[str, str]) -> None:
     if any(name.startswith(views.VIEW) for name in tags) and not tracker.shows_views():
         _say(f"MLflow's pages are not those of version {views.FORM}x, so the saved views are left out.")
         tags = {name: value for name, value in tags.items() if not name.startswith(views.VIEW)}
-    known = tracker.experiment_tags()
     try:
         tracker.tag_experiment({name: value for name, value in tags.items() if known.get(name) != value})
     except MlflowException as error:

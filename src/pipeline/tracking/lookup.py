@@ -1,16 +1,15 @@
 """From a run in MLflow to the files of its result, and from a result to its run."""
 
-import re
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from pipeline.results.folders import CORRUPT, OUTPUTS
+from pipeline.results.folders import CORRUPT
 from pipeline.results.stage_files import AttendedSeed, read_attention, read_training
-from pipeline.settings.project import ROOT, UserError
+from pipeline.settings.project import UserError
 from pipeline.settings.schema import Tracking
 from pipeline.tracking import sync
-from pipeline.tracking.address import database_file
+from pipeline.tracking.address import database_file, page_of
 from pipeline.tracking.connection import tracker_of
 from pipeline.tracking.mlflow_client import Tracker, Values
 
@@ -64,7 +63,7 @@ def result_of(settings: Tracking, run_id: str, port: int) -> Found:
 
 
 def _existing(settings: Tracking) -> Tracker | None:
-    """Return the tracker of a store that is there; None for one that would have to be created, or cannot be used."""
+    """Return the tracker of a store, without creating one; None if there is none, or it cannot be used."""
     file = database_file(settings)
     with suppress(UserError):
         return None if file and not file.exists() else tracker_of(settings)
@@ -73,14 +72,13 @@ def _existing(settings: Tracking) -> Tracker | None:
 
 def _link(tracker: Tracker, run: "Run", port: int) -> str:
     store = tracker.uri if tracker.uri.startswith("http") else f"http://127.0.0.1:{port}"
-    page = re.sub(r"//[^/@]*@", "//", store.rstrip("/"))
-    return f"{page}/#/experiments/{tracker.experiment_id}/runs/{run.info.run_id}"
+    return f"{page_of(store)}/#/experiments/{tracker.experiment_id}/runs/{run.info.run_id}"
 
 
 def _files(run: "Run") -> tuple[list[Path], AttendedSeed | None]:
     """Return the folders with the result of a run, and the attention if it is the run of a seed."""
     tags = run.data.tags
-    for kind, places in (("comparison", sync.results("comparison")), ("sweep", ROOT.glob(f"{OUTPUTS}/sweep-*/"))):
+    for kind, places in (("comparison", sync.results("comparison")), ("sweep", sync.sweep_folders())):
         if content := tags.get(f"{kind}_hash"):
             return [path for path in places if sync.hash_of_folder(path) == content], None
     if name := tags.get("control_hash"):

@@ -198,6 +198,7 @@ class Tracker:
         import_tensorflow()
         import mlflow.tensorflow
         import numpy as np
+        from mlflow.entities import Metric
         from mlflow.models import ModelSignature
         from mlflow.types import Schema, TensorSpec
 
@@ -216,8 +217,9 @@ class Tracker:
         with mlflow.start_run(run_id):
             logged = mlflow.tensorflow.log_model(model, name="model", signature=signature, pip_requirements=packages)
             link = {"model_id": logged.model_id, "dataset_name": data.name, "dataset_digest": data.digest}
-            for name, value in {"loss": result.loss, **result.scores}.items():
-                self.client.log_metric(run_id, name, value, step=0, **link)
+            scores, now = {"loss": result.loss, **result.scores}, int(time.time() * 1000)
+            linked = [Metric(name, value, now, 0, run_id=run_id, **link) for name, value in scores.items()]
+            self.client.log_batch(run_id, linked)
 
     def log_attention(self, run_id: str, values: Values, title: str, result: AttendedSeed, machine: Machine) -> None:
         """Log the attention vector over the time steps, also as table and figure; its measures; where it was made."""
@@ -284,7 +286,7 @@ class Tracker:
                 self.end(run.info.run_id, KeyboardInterrupt())
 
 
-def _metrics_of(result: AttendedSeed) -> list[tuple[str, float, int]]:
+def _metrics_of(result: AttendedSeed) -> Metrics:
     """Return name, value and step of the attention vector, of the other values by step, and of all measures."""
     by_step = {"attention": result.vector, **{f"{name}_by_step": values for name, values in result.steps.items()}}
     metrics = [(name, float(value), step) for name, column in by_step.items() for step, value in enumerate(column)]

@@ -77,7 +77,7 @@ def show(tracker: Tracker, sweep: Sweep, made: Made) -> None:
             params = {name: value for name, value in swept.items() if name not in run.data.params}
             if params or run.data.tags.get(sweep.name) != title:
                 tracker.log(run.info.run_id, [], params, {sweep.name: title})
-    answer.publish(tracker, views.of_sweep(sweep.name, sweep.along, sweep.score))
+    answer.publish(tracker, tracker.experiment_tags(), views.of_sweep(sweep.name, sweep.along, sweep.score))
 
 
 def _analyses(study: Study) -> list[str]:

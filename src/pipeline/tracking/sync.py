@@ -206,7 +206,7 @@ def fill_from_files(settings: Tracking) -> int:
     for folder in results("comparison"):
         with _left_out_if_damaged(folder):
             added += ensure_comparison(settings, folder, made)
-    for folder in sorted(path.parent for path in ROOT.glob(f"{folders.OUTPUTS}/sweep-*/summary.csv")):
+    for folder in sweep_folders():
         with _left_out_if_damaged(folder):
             added += ensure_sweep(settings, folder, made)
     if tracker := tracker_of(settings):
@@ -219,6 +219,11 @@ def results(pattern: str) -> list[Path]:
     bases = (ROOT, *sorted(ROOT.glob(f"{folders.OUTPUTS}/*")))
     found = [path for base in bases for path in sorted(base.glob(pattern)) if not path.name.endswith(".part")]
     return [path for path in found if path.is_dir() and any(path.iterdir())]
+
+
+def sweep_folders() -> list[Path]:
+    """Return the folders with the results of sweeps."""
+    return sorted(path.parent for path in ROOT.glob(f"{folders.OUTPUTS}/sweep-*/summary.csv"))
 
 
 def values_of(folder: Path) -> Values:
