@@ -69,6 +69,13 @@ class Project:
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         return inherited | {"PATH": path, "PYTHONPATH": str(self.root / "src")}
 
+    @property
+    def forked(self) -> dict[str, str]:
+        """What to set in the environment so that the fork server runs a command."""
+        if sys.platform != "linux":
+            return {}
+        return {"PATH": f"{fork_server.commands()}{os.pathsep}{self.environment['PATH']}"}
+
     def read(self, name: str) -> str:
         return (self.root / name).read_text(encoding="utf-8")
 
@@ -105,11 +112,9 @@ class Project:
 
     def run(self, *words: str, code: int | None = 0, env: dict | None = None, **options) -> subprocess.CompletedProcess:
         """Run a command by the fork server, and check its exit code, unless that is None."""
-        path = self.environment["PATH"]
         # What `preexec_fn` sets would not reach the server's processes.
-        if sys.platform == "linux" and "preexec_fn" not in options:
-            path = f"{fork_server.commands()}{os.pathsep}{path}"
-        with self.started(*words, env={"PATH": path} | (env or {}), **options) as process:
+        env = ({} if "preexec_fn" in options else self.forked) | (env or {})
+        with self.started(*words, env=env, **options) as process:
             out, err = process.communicate(timeout=400)
         assert code is None or process.returncode == code, f"{words} ended with {process.returncode}\n{out}\n{err}"
         return subprocess.CompletedProcess(words, process.returncode, out, err)
@@ -201,9 +206,10 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log) -> ByFile:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Keep what XLA compiles for the tests, and for the next ones: compiling takes most of the time of a small stage.
+    """Share what XLA compiles, and the fork server: compiling and importing take most of the time of a small stage.
 
-    XLA takes a kept program for the same operations only; its flags and the machine are in the folder's name.
+    Programs are kept for the next tests, too. XLA takes one for the same operations only; its flags and the machine are
+    in the folder's name.
     """
     if config.cache and "TF_XLA_FLAGS" not in os.environ:
         folder = config.cache.mkdir(f"programs-{digest(machine.description())}")
@@ -211,6 +217,8 @@ def pytest_configure(config: pytest.Config) -> None:
             if path.stat().st_mtime < time.time() - MONTH:
                 path.unlink()
         os.environ["TF_XLA_FLAGS"] = f"--tf_xla_persistent_cache_directory={folder}"  # for xdist's processes, too
+    if sys.platform == "linux" and config.option.numprocesses:
+        fork_server.commands()  # one for all of xdist's processes
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 import sys
+import time
 from pathlib import Path
 
 _, address, name, *words = sys.argv
@@ -15,7 +16,8 @@ if name == "python":
 else:
     words = ["dvc", *words]
 server = socket.socket(socket.AF_UNIX)
-server.connect(address)
+while server.connect_ex(address):  # the server is still importing
+    time.sleep(0.05)
 for number in (signal.SIGINT, signal.SIGTERM):
     signal.signal(number, lambda number, _: server.send(bytes([number])))
 request = {"words": words, "folder": str(Path.cwd()), "environment": dict(os.environ)}

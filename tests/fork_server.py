@@ -3,7 +3,7 @@
 These imports take four of the six seconds of processor time of a small stage. The server imports them once and forks
 for each command. `commands` starts it and returns a folder that holds `python` and `dvc`, to be put into PATH:
 `python -m pipeline.NAME` and `dvc` run in a fork, with their own working folder, environment, streams and the code
-that PYTHONPATH names; anything else runs as usual.
+that PYTHONPATH names; anything else runs as usual. A command that comes before the server is ready waits.
 """
 
 import atexit
@@ -22,8 +22,10 @@ from tempfile import mkdtemp
 
 IMPORTS = (
     *("dvc.cli", "dvc.commands.repro", "dvc.repo.reproduce", "hydra", "joblib.externals.loky", "pandas"),
-    *("mlflow.store.tracking.sqlalchemy_store", "mlflow.tensorflow"),
+    *("matplotlib.backends.backend_agg", "matplotlib.figure", "mlflow.store.tracking.sqlalchemy_store"),
+    *("mlflow.tensorflow", "scipy.stats"),
 )
+FOLDER = "FORK_SERVER_COMMANDS"  # names the folder to processes of the one that started the server
 COMMAND = """#!/bin/sh
 exec '{python}' -IS '{client}' '{socket}' {name} "$@"
 """
@@ -31,16 +33,18 @@ exec '{python}' -IS '{client}' '{socket}' {name} "$@"
 
 @cache
 def commands() -> Path:
-    """Start the server, which ends with this process, and return the folder of its commands."""
+    """Start the server, which ends with this process, unless a parent has; return the folder of its commands."""
+    if FOLDER in os.environ:
+        return Path(os.environ[FOLDER])
     folder = Path(mkdtemp(prefix="fork_server"))
     for name in ("python", "dvc"):
         words = {"python": sys.executable, "client": Path(__file__).with_name("fork_client.py"), "name": name}
         (folder / name).write_text(COMMAND.format(socket=folder / "socket", **words), encoding="utf-8")
         (folder / name).chmod(0o755)
     words = (sys.executable, __file__, folder / "socket")
-    server = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    server = subprocess.Popen(words, stdin=subprocess.PIPE)
     atexit.register(server.communicate)  # it ends when its standard input does
-    assert server.stdout.readline() == b"ready\n"
+    os.environ[FOLDER] = str(folder)
     return folder
 
 
@@ -106,6 +110,5 @@ if __name__ == "__main__":
     server = socket.socket(socket.AF_UNIX)
     server.bind(sys.argv[1])
     server.listen()
-    print("ready", flush=True)
     sys.argv = _serve(server)
     runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)

@@ -61,7 +61,9 @@ def train(config, samples):
     return fit.train_seed(config, 0, samples, samples, lambda points: None)
 
 
-@pytest.mark.parametrize("target", LAYERS)
+@pytest.mark.parametrize(
+    "target", [pytest.param(name, marks=pytest.mark.service) if "Dropout" in name else name for name in LAYERS]
+)
 def test_a_layer_is_trained_and_read(target, samples):
     arguments, shape, total = LAYERS[target]
     config = study(target, **arguments)

@@ -60,6 +60,7 @@ def test_a_forced_rerun_gives_the_same_bytes(project):
     assert project.run("git", "status", "--porcelain").stdout == ""
 
 
+@pytest.mark.service  # DVC takes half a minute
 def test_an_experiment_runs_what_it_changes_and_is_shown(restored):
     out = restored.run("dvc", "exp", "run", "-n", "wider", "-S", "compare.confidence=0.99").stdout
     assert restored.ran(out) == ["compare"]
@@ -86,8 +87,8 @@ def test_another_probe_retrains_nothing(restored):
 
 
 def test_other_training_draws_no_data(restored):
-    out = restored.run("dvc", "exp", "run", "-S", "train.epochs=2", f"train@{AFTER}").stdout
-    assert restored.ran(out) == [f"train@{AFTER}"]
+    restored.change({"train": {"epochs": 2}})
+    assert restored.repro(f"train@{AFTER}") == [f"train@{AFTER}"]
     assert max(row["batch"] for row in restored.rows(f"models/{AFTER}/history.csv")) == 90
 
 
@@ -200,23 +201,29 @@ def test_controls_and_explanations_are_reported(project):
     assert "http" not in project.read("comparison/report.html")
 
 
+def results_of(project, out):
+    """Return the folder that a stage by hand names in what it prints."""
+    folder = project.root / out.split("Results are in ")[1].split(". ")[0]
+    assert folder.is_relative_to(project.root / "outputs")
+    return folder
+
+
 def test_by_hand_other_values_give_the_same_and_leave_the_study_alone(project):
     before = project.results()
     words = (f"+variant={AFTER}", "seeds=[3,7]")
-
-    def folder_of(out):
-        folder = project.root / out.split("Results are in ")[1].split(". ")[0]
-        assert folder.is_relative_to(project.root / "outputs")
-        return folder
-
-    folder, name = folder_of(project.stage("train", *words, "workers=2").stdout), "weights/seed-7.npz"
+    folder, name = results_of(project, project.stage("train", *words, "workers=2").stdout), "weights/seed-7.npz"
     assert project.results() == before
     assert (folder / name).read_bytes() == (project.root / "models" / AFTER / name).read_bytes()
     out = project.stage("analyze", *words).stdout
     assert re.search(r"after_unshared +[▁▂▃▄▅▆▇█]{6}  key mass 0\.\d{3} \(0\.\d{3} to 0\.\d{3} over 2 seeds\)\n", out)
     error = project.stage("compare", "seeds=[3,7]", code=1).stderr
     assert f"run `python -m pipeline.train +variant={VARIANTS[0]} 'seeds=[3,7]'`." in error
-    folder = folder_of(project.stage("controls", f"variants=[{AFTER}]").stdout)
+
+
+@pytest.mark.service  # trains a variant of each control
+def test_controls_by_hand_of_one_variant_give_the_same(project):
+    before = project.results()
+    folder = results_of(project, project.stage("controls", f"variants=[{AFTER}]").stdout)
     found = project.rows(folder / "controls.csv")
     same = [row for row in project.rows("controls/controls.csv") if row["variant"] == AFTER]
     others = ("frozen uniform", "no attention")  # those are made of the first variant of a placement

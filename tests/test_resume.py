@@ -188,7 +188,7 @@ def test_what_nobody_can_resume_is_removed(root, made_by, is_kept):
 def test_a_stage_that_was_killed_resumes_and_gives_the_same_bytes(untrained, words):
     untrained.change({"seeds": [0, 1, 2, 3], "variants": ["after_shared"], "controls": {"seeds": [0]}})
     stage, *rest = *words, "tracking=off"
-    with untrained.started("python", "-m", f"pipeline.{stage}", *rest) as process:
+    with untrained.started("python", "-m", f"pipeline.{stage}", *rest, env=untrained.forked) as process:
         wait_for(lambda: [p for p in untrained.root.glob("outputs/parts/*/*/*.csv") if ".part" not in str(p)], process)
         os.killpg(process.pid, signal.SIGKILL)
     folder = "models" if stage == "train" else "controls"

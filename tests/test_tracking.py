@@ -299,6 +299,7 @@ print(sync.fill_from_files(Tracking("sqlite:///mlruns/mlflow.db", "mlruns/artifa
 """
 
 
+@pytest.mark.service  # serves it, too
 def test_a_lost_store_is_filled_in_again_from_the_files_and_served(project):
     shutil.rmtree(project.root / "outputs", ignore_errors=True)  # results of stages that were run by hand
     before, store = stored(project), project.root / "mlruns"

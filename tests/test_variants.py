@@ -79,7 +79,7 @@ def test_every_variant_goes_through_both_kinds_of_task(variant, task, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("variant", ["before_unshared", "luong"])
+@pytest.mark.parametrize("variant", ["before_unshared", pytest.param("luong", marks=pytest.mark.service)])
 def test_every_task_goes_through_a_variant(variant, tmp_path):
     SMALL["file"] = {"path": str(tmp_path / "samples.npz")}
     np.savez(tmp_path / "samples.npz", **user_samples(96, 6, 1, 3))
@@ -266,6 +266,7 @@ def test_a_study_of_a_regression(fresh):
     assert max(row["r2"] for row in controls if row["control"] == "null key") < 0.2
 
 
+@pytest.mark.service  # as other values by hand do (test_pipeline.py)
 @pytest.mark.slow
 def test_another_task_by_hand_leaves_the_study_alone(fresh):
     words = ("task=xor_keys", "task.key_steps=[1,4]")
