@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
+from copy import copy
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -75,6 +76,13 @@ class Project:
         if sys.platform != "linux":
             return {}
         return {"PATH": f"{fork_server.commands()}{os.pathsep}{self.environment['PATH']}"}
+
+    def clone(self, root: Path) -> "Project":
+        """Return a clone by git in another folder."""
+        self.run("git", "clone", "-q", ".", str(root))
+        cloned = copy(self)
+        cloned.root = root
+        return cloned
 
     def read(self, name: str) -> str:
         return (self.root / name).read_text(encoding="utf-8")
@@ -182,14 +190,14 @@ def wait_for(found: Callable, process: subprocess.Popen | None = None, seconds: 
 @contextmanager
 def kept(path: Path) -> Iterator[None]:
     """Restore a file or folder at the end of the block."""
-    copy = shutil.copytree if path.is_dir() else shutil.copy2
+    copied = shutil.copytree if path.is_dir() else shutil.copy2
     with TemporaryDirectory() as folder:
-        copy(path, original := Path(folder, path.name))
+        copied(path, original := Path(folder, path.name))
         try:
             yield
         finally:
             shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
-            copy(original, path)
+            copied(original, path)
 
 
 class ByFile(LoadFileScheduling):

@@ -372,28 +372,37 @@ def test_a_comparison_by_hand_does_not_replace_the_verdicts_of_the_study(project
         shutil.rmtree(path.parent)
 
 
-@pytest.mark.service  # trains and analyzes twice
-def test_the_commands_of_a_run_make_it_again(project):
+def commands_in(project, name):
+    """Return the commands that the description of the first run of a name gives."""
+    of_run = f"SELECT value FROM tags JOIN runs USING (run_uuid) WHERE key = '{descriptions.NOTE}' AND name = '{name}'"
+    note, *_ = project.query(f"{of_run} ORDER BY start_time")[0]
+    return re.search("```console\n(.*)\n```", note, re.DOTALL)[1].splitlines()
+
+
+def hashes_of(project, name):
+    """Return the hashes of the results of all runs of a name."""
+    runs = f"SELECT run_uuid FROM runs WHERE name = '{name}'"
+    return set(project.query(f"SELECT key, value FROM tags WHERE run_uuid IN ({runs}) AND key LIKE '%_hash'"))
+
+
+@pytest.mark.service  # trains and analyzes again
+def test_the_commands_of_a_run_make_it_again_in_a_fresh_clone(project, tmp_path):
     words = ("+variant=luong", "seeds=[3]", "train.epochs=2", "task=moving_key", "data.samples=400")
     with kept(project.root / "mlruns"):
         for stage in ("dataset", "train", "analyze"):
             project.stage(stage, *words)
-        [(number, note)] = project.query(
-            "SELECT run_uuid, value FROM tags JOIN runs USING (run_uuid)"
-            f"WHERE key = '{descriptions.NOTE}' AND name = 'luong, seed 3'"
-        )
-        lines = re.search("```console\n(.*)\n```", note, re.DOTALL)[1].splitlines()
-        assert lines[0] == f"git checkout {project.run('git', 'rev-parse', 'HEAD').stdout.strip()}"
-        assert lines[2] == (
+        by_hand, of_study = commands_in(project, "luong, seed 3"), commands_in(project, "after_shared, seed 7")
+        assert by_hand[0] == f"git checkout {project.run('git', 'rev-parse', 'HEAD').stdout.strip()}"
+        assert by_hand[2] == (
             "python -m pipeline.train +variant=luong seeds='[3]' task=moving_key data.samples=400 train.epochs=2"
         )
-        hashes = f"SELECT value FROM tags WHERE run_uuid = '{number}' AND key LIKE '%_hash' ORDER BY key"
-        made, before = project.query(hashes), stored(project)
-        shutil.rmtree(project.root / "outputs")
-        for line in lines[1:]:
-            project.run(*shlex.split(line))
-        assert stored(project) == before
-        assert project.query(hashes) == made
+        assert of_study == ["dvc repro analyze@after_shared"]  # there was no commit yet
+        clone = project.clone(tmp_path / "clone")
+        for line in (*by_hand, *of_study):
+            clone.run(*shlex.split(line))
+        for name in ("luong, seed 3", "after_shared, seed 7"):
+            assert hashes_of(clone, name)
+            assert hashes_of(clone, name) <= hashes_of(project, name)
         shutil.rmtree(project.root / "outputs")
 
 
