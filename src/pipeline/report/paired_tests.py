@@ -1,11 +1,13 @@
-"""Estimates, intervals and tests for paired groups of seeds. Every input holds one value per seed."""
+"""Estimates, intervals and tests for paired groups of seeds. Every input holds one value per seed.
+
+`scipy.stats` is imported where it is used: it takes most of a second, and only a comparison needs it.
+"""
 
 from collections.abc import Callable
 
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
 
 EXACT_PAIRS = 20  # up to this number of pairs, all 2**n patterns of signs are enumerated
 DECIMALS = 12  # of the difference of two measures, which are at most 1: a smaller one is a rounding error, so a tie
@@ -16,6 +18,8 @@ def interquartile_mean(values: ArrayLike, axis: int = 0) -> NDArray[np.float64]:
 
     Source: Agarwal et al. (2021), "Deep RL at the edge of the statistical precipice".
     """
+    from scipy import stats
+
     return np.asarray(stats.trim_mean(np.asarray(values, np.float64), 0.25, axis=axis))
 
 
@@ -48,6 +52,8 @@ def proportion_interval(successes: int, seeds: int, confidence: float = 0.95) ->
 
     Source: Clopper & Pearson (1934), "The use of confidence or fiducial limits".
     """
+    from scipy import stats
+
     interval = stats.binomtest(int(successes), int(seeds)).proportion_ci(confidence, method="exact")
     return float(interval.low), float(interval.high)
 
@@ -72,6 +78,8 @@ def sign_flip_test(differences: ArrayLike, rng: Generator, resamples: int = 100_
 
     Source: Fisher (1935), "The Design of Experiments", as in `scipy.stats.permutation_test`.
     """
+    from scipy import stats
+
     d = np.round(np.asarray(differences, np.float64), DECIMALS)
     n = 2 ** len(d) if len(d) <= EXACT_PAIRS else resamples
     scale = np.abs(d).max() or 1.0
