@@ -187,11 +187,11 @@ def test_a_user_error_on_a_worker_is_reported_where_the_sweep_was_started(fresh,
         fresh,
         "from pipeline.attention import NoAttention\n\n\nclass Mine(NoAttention):\n"
         "    def call(self, inputs, return_attention_scores=False):\n"
-        "        return inputs, 2 * super().call(inputs, True)[1]\n",
+        "        return inputs, -super().call(inputs, True)[1]\n",
     )
     cluster.join("a", fresh)
     error = fresh.stage("sweep", "+variant=lone", "seeds=[0]", code=1, env=cluster.environment).stderr
-    assert error.splitlines()[-1].startswith("error: lone: the attention weights of sample 0, feature 0 sum to 2")
+    assert error.splitlines()[-1].startswith("error: lone: an attention weight is -0.166")
     assert "Traceback" not in error
 
 
