@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
+import numpy as np
 import pytest
 from conftest import error_of, kept
 from services import runs_of, serve, stored
@@ -175,6 +176,30 @@ def test_what_cannot_be_shown_is_told_with_what_exists(project):
     assert "This stage needs +variant=NAME, where NAME is one of: " in error_of(project.stage, "show", "seed=0")
     assert "run is nix: it is no run; there are " in error_of(project.stage, "show", "run=nix")
     assert "there are no finished runs in MLflow" in error_of(project.stage, "show", "run=nix", "tracking=off")
+
+
+@pytest.mark.service  # explains twice
+def test_samples_are_explained_by_the_model_of_a_run(project):
+    np.save(project.root / "new.npy", np.random.default_rng(0).normal(size=(3, 6, 2)))
+    words = ("+variant=luong", "seeds=[3]", "task=moving_key", "data.samples=400")
+    with kept(project.root / "mlruns"):
+        for stage in ("dataset", "train"):
+            project.stage(stage, *words)
+        [(run,)] = project.query("SELECT run_uuid FROM runs WHERE name = 'luong, seed 3'")
+        out = project.stage("explain", f"run={run[:12]}", "samples=new.npy").stdout
+        assert out == "3 samples are explained in outputs/explained/luong/index.html and explained.npz.\n"
+        by_run = project.bytes("outputs/explained/luong")
+        shutil.rmtree(project.root / "outputs/explained")
+        project.stage("explain", *words, "samples=new.npy")
+        assert project.bytes("outputs/explained/luong") == by_run
+        assert "Which step, which feature: luong, seed 3" in by_run["outputs/explained/luong/index.html"].decode()
+        shutil.rmtree(project.root / "outputs")
+        error = error_of(project.stage, "explain", f"run={run}", "samples=new.npy")
+        assert f"run is {run}: the model of luong, seed 3 is in no folder here; its page says how" in error
+        [(comparison, *_), *_] = project.query("SELECT run_uuid FROM tags WHERE value = 'comparison' AND key = 'kind'")
+        error = error_of(project.stage, "explain", f"run={comparison}", "samples=new.npy")
+        assert error.endswith(" is not the run of a seed, so it has no model.\n")
+    (project.root / "new.npy").unlink()
 
 
 def test_the_key_mass_is_drawn_over_the_batches(project):

@@ -1,4 +1,4 @@
-"""Explain new samples by a trained model. `python -m pipeline.explain +variant=… samples=FILE`"""
+"""Explain new samples by a trained model. `python -m pipeline.explain +variant=NAME samples=FILE`, or `run=ID`"""
 
 import dataclasses
 
@@ -18,6 +18,7 @@ from pipeline.settings.study import load_variant, params
 from pipeline.settings.validation import refused
 from pipeline.tasks.new_samples import check_shape, samples_in
 from pipeline.tasks.user_scale import scales_of
+from pipeline.tracking import lookup
 
 
 def explain(variant: str, x: NDArray[np.floating], seed: int | None = None) -> Explained:
@@ -56,17 +57,18 @@ def _explain(study: Study, x: NDArray[np.floating], seed: int | None) -> tuple[E
 
 def stage(config: Config) -> None:
     """Write arrays, figures and a page."""
-    name = config.chosen_variant().name
     if config.samples is None:
         raise UserError("samples has no value: name a file of new samples, such as samples=new.npz.")
-    explained, seed, classes = _explain(config, samples_in(config.samples), config.seed)
+    study, chosen = (config, config.seed) if config.run is None else lookup.model_of(config)
+    name = study.chosen_variant().name
+    explained, seed, classes = _explain(study, samples_in(config.samples), chosen)
     from pipeline.report import explained_page  # here, since matplotlib takes time that a mistake need not
 
     title = f"Which step, which feature: {name}, seed {seed}"
     target = ROOT / (config.results or f"{folders.OUTPUTS}/explained/{name}")
     with folders.added_to(target) as folder:
         explained_files.write_explained(folder, explained)
-        explained_page.write(folder, explained, title, None if config.regression else classes or ("label 0", "label 1"))
+        explained_page.write(folder, explained, title, None if study.regression else classes or ("label 0", "label 1"))
     print(f"{len(explained.x)} samples are explained in {folders.shown(target)}/index.html and explained.npz.")
 
 

@@ -1,5 +1,6 @@
 """From a run in MLflow to the files of its result, and from a result to its run."""
 
+import dataclasses
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -7,7 +8,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from pipeline.results.folders import CORRUPT
 from pipeline.results.stage_files import AttendedSeed, read_attention, read_training
 from pipeline.settings.project import UserError
-from pipeline.settings.schema import Tracking
+from pipeline.settings.schema import Config, Data, Model, Study, Tracking, Train, Variant
+from pipeline.settings.study import load_task
+from pipeline.settings.user_code import CONTENT, SOURCE
 from pipeline.tracking import sync
 from pipeline.tracking.address import database_file, page_of
 from pipeline.tracking.connection import tracker_of
@@ -20,13 +23,14 @@ SHOWN = 5  # runs that a message names, at most
 
 
 class Found(NamedTuple):
-    """A run: its id, its name, the link to its page, the folders of its result, and the attention of a seed."""
+    """A run: its id, name and link, the folders of its result, and of the run of a seed the seed and its attention."""
 
     run_id: str
     name: str
     link: str
     folders: list[Path]
     attended: AttendedSeed | None = None
+    seed: int | None = None
 
 
 def run_of(settings: Tracking, values: Values, seed: int, attention_hash: str, port: int) -> Found | None:
@@ -59,7 +63,41 @@ def result_of(settings: Tracking, run_id: str, port: int) -> Found:
         raise UserError(f"run is {run_id}: {what}; there are {', '.join(some)}{more}.")
     (run,) = fitting
     folders, attended = _files(run)
-    return Found(run.info.run_id, str(run.info.run_name), _link(tracker, run, port), folders, attended)
+    seed = int(run.data.tags["seed"]) if run.data.tags.get("kind") == "seed" else None
+    return Found(run.info.run_id, str(run.info.run_name), _link(tracker, run, port), folders, attended, seed)
+
+
+def model_of(config: Config) -> tuple[Study, int]:
+    """Return the study and the seed of the model that the run `config.run` shows.
+
+    A `UserError` says so if it is not the run of a seed, or if its model is in no folder here.
+    """
+    found = result_of(config.tracking, str(config.run), config.port)
+    if found.seed is None:
+        raise UserError(f"run is {config.run}: {found.name} is not the run of a seed, so it has no model.")
+    models = [folder for folder in found.folders if folder.parent.name == "models"]
+    if not models:
+        page = f"its page says how to make it again: {found.link}"
+        raise UserError(f"run is {config.run}: the model of {found.name} is in no folder here; {page}")
+    return _study_of(config, sync.values_of(models[0])), found.seed
+
+
+def _study_of(config: Config, values: Values) -> Study:
+    """Return the configuration with the values that a model was made from."""
+    task, layer = (_without_hashes(part or {}) for part in (values["task"], values["variant"].get("attention")))
+    return dataclasses.replace(
+        config,
+        task=load_task(task["name"]) | task,
+        data=Data(**values["data"]),
+        model=Model(**values["model"]),
+        train=Train(**values["train"]),
+        seeds=values["seeds"],
+        variant=Variant(**values["variant"] | {"attention": layer or None}),
+    )
+
+
+def _without_hashes(section: Values) -> Values:
+    return {name: value for name, value in section.items() if name not in (SOURCE, CONTENT)}
 
 
 def _existing(settings: Tracking) -> Tracker | None:
