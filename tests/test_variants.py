@@ -230,11 +230,30 @@ def run_study(project, variant):
         project.stage(stage, *[f"+variant={name}"] * bool(name))
 
 
+def page_of(name):
+    return (REPOSITORY / "docs" / name).read_text(encoding="utf-8")
+
+
+def load_as_the_page_says(project):
+    """Load a model with a layer of the user's own in a process of its own: it predicts what `explain` says."""
+    python, _, console = (
+        block.split("```")[0].split("\n", 1)[1] for block in page_of("models.md").split("\n```")[1::2]
+    )
+    [(run,)] = project.query("SELECT run_uuid FROM runs WHERE name = 'mine, seed 7'")
+    np.save(project.root / "new.npy", np.random.default_rng(0).normal(size=(3, 6, 2)).astype("float32"))
+    environment = {"MLFLOW_TRACKING_URI": "sqlite:///mlruns/mlflow.db", "PYTHONPATH": ""}
+    project.run("python", "-c", python.replace("RUN", run), env=environment)
+    project.run("bash", "-ec", console.replace("RUN", run))
+    with np.load(project.root / "outputs/explained/mine/explained.npz") as explained:
+        predicted = np.load(project.root / "predicted.npy")[:, 0]
+        np.testing.assert_allclose(predicted, explained["prediction"], rtol=1e-5)
+
+
 @pytest.mark.service  # takes half a minute
 @pytest.mark.slow
 def test_the_page_on_your_own_attention(fresh):
-    page = (REPOSITORY / "docs/your-attention.md").read_text(encoding="utf-8")
-    python, variant, packages = (block.split("```")[0].split("\n", 1)[1] for block in page.split("\n```")[1::2][:3])
+    blocks = page_of("your-attention.md").split("\n```")[1::2][:3]
+    python, variant, packages = (block.split("```")[0].split("\n", 1)[1] for block in blocks)
     assert len([line for line in python.splitlines() if line]) < 20
     fresh.write("my_attention.py", python)
     fresh.write("conf/variant/mine.yaml", variant)
@@ -250,6 +269,7 @@ def test_the_page_on_your_own_attention(fresh):
     assert "takes variants of all four combinations" in fresh.read("comparison/report.md")
     seeds = "SELECT run_uuid FROM tags WHERE key = 'kind' AND value = 'seed'"
     assert fresh.query(f"SELECT value FROM tags WHERE key = 'variant' AND run_uuid IN ({seeds})") == [("mine",)] * 2
+    load_as_the_page_says(fresh)
     fresh.replace("my_attention.py", "axis=1", "axis=-2")
     error = fresh.stage("compare", code=1).stderr
     assert "models/mine was made with other values (variant.attention._source_" in error

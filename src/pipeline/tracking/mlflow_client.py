@@ -215,7 +215,13 @@ class Tracker:
         signature = ModelSignature(Schema([inputs]), Schema([outputs]))
         packages = [f"{name}=={version(name)}" for name in ("tensorflow", "keras", "numpy")]
         with mlflow.start_run(run_id):
-            logged = mlflow.tensorflow.log_model(model, name="model", signature=signature, pip_requirements=packages)
+            logged = mlflow.tensorflow.log_model(
+                model,
+                name="model",
+                custom_objects={kind.__name__: kind for kind in map(type, model.layers) if not _is_of_keras(kind)},
+                signature=signature,
+                pip_requirements=packages,
+            )
             link = {"model_id": logged.model_id, "dataset_name": data.name, "dataset_digest": data.digest}
             scores, now = {"loss": result.loss, **result.scores}, int(time.time() * 1000)
             linked = [Metric(name, value, now, 0, run_id=run_id, **link) for name, value in scores.items()]
@@ -284,6 +290,10 @@ class Tracker:
             gone = provenance.has_ended(tags["process"])
             if tags.get("started_by") == started_by or (silent if gone is None else gone):
                 self.end(run.info.run_id, KeyboardInterrupt())
+
+
+def _is_of_keras(kind: type) -> bool:
+    return kind.__module__.partition(".")[0] == "keras"
 
 
 def _metrics_of(result: AttendedSeed) -> Metrics:
