@@ -236,9 +236,7 @@ def page_of(name):
 
 def load_as_the_page_says(project):
     """Load a model with a layer of the user's own in a process of its own: it predicts what `explain` says."""
-    python, _, console = (
-        block.split("```")[0].split("\n", 1)[1] for block in page_of("models.md").split("\n```")[1::2]
-    )
+    python, console = (block.split("```")[0].split("\n", 1)[1] for block in page_of("models.md").split("\n```")[1::2])
     [(run,)] = project.query("SELECT run_uuid FROM runs WHERE name = 'mine, seed 7'")
     np.save(project.root / "new.npy", np.random.default_rng(0).normal(size=(3, 6, 2)).astype("float32"))
     environment = {"MLFLOW_TRACKING_URI": "sqlite:///mlruns/mlflow.db", "PYTHONPATH": ""}
