@@ -29,6 +29,7 @@ BATCHES, CLASSES = "batches", "classes.json"
 LEARNING = ("batches", "vectors", "key_mass")
 STRETCHES = 50  # of a sequence that occlusion replaces one at a time, at most
 WEIGHT_SUM = "weight_sum"  # the measure that only relevance has, weights whose sum over the steps may be any
+PADDING_MASS = "padding_mass"  # the measure that only sequences of different lengths have: attention on padded steps
 UNTRAINED, VALUE_WEIGHTED = "untrained attention", "value-weighted attention"  # listed among the explanations
 # Names of controls.
 UNIFORM, NO_ATTENTION, OTHER_CODING = "frozen uniform", "no attention", "other coding"
