@@ -67,8 +67,8 @@ def _not_pickled(path: str, name: str, arrays: Any) -> NDArray[Any]:
     except ValueError as error:
         if "allow_pickle" not in str(error):
             raise
-        lengths = "those of different lengths with NaN after their ends (task.padded=true)"
-        advice = f"save texts as {name}.astype(str), sequences of one length as an array of numbers, {lengths}"
+        lengths = "as numbers, with NaN behind the end of shorter ones (task.padded=true)"
+        advice = f"save texts as {name}.astype(str), and sequences {lengths}"
         raise UserError(
             f"task.path is {path}: {name} is an array of Python objects (dtype=object), which could run code: {advice}."
         ) from error

@@ -42,8 +42,10 @@ def refuse(path: str, x: Array, lengths: str | None) -> None:
     if lengths is not None:
         why = f"as {lengths} in {path} gives the lengths of samples; or list it in task.ignore"
         raise UserError(f"task.padded is false: it must be true, {why}.")
-    shorter = int((_ends(x) < x.shape[1]).sum())
-    if shorter:
+    ends = _ends(x)
+    shorter = int((ends < x.shape[1]).sum())
+    within = np.arange(x.shape[1]) < ends[:, None]
+    if shorter and ends.min() >= SHORTEST and np.isfinite(x[within]).all():  # else NaN is no padding
         why = f"if samples end where x is NaN from there on, as in {shorter} of {len(x)} samples of {path}"
         raise UserError(f"task.padded is false: it must be true {why}.")
 
