@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import keras
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -12,10 +13,11 @@ from pyarrow import parquet
 
 from pipeline.measures import attention_measures, attribution, interventions, linear_readout, read_model
 from pipeline.models import build, functions
+from pipeline.models.output import Last
 from pipeline.models.output_kinds import TWO_CLASSES
 from pipeline.results.padding import PADDING, padded, valid_steps
 from pipeline.results.stage_files import PADDING_MASS, Snapshots, TrainedSeed
-from pipeline.settings.schema import Data, Model, Shape
+from pipeline.settings.schema import Data, Model, Shape, Variant
 from pipeline.settings.study import load_task, load_variant, params
 from pipeline.tasks import lookup
 from pipeline.tasks.new_samples import check_shape
@@ -242,3 +244,55 @@ def test_a_model_is_measured_and_explained(variant):
     ).items():
         assert (explanation[~VALID] == 0).all(), name
         np.testing.assert_allclose(explanation.sum(axis=1), 1, err_msg=name)
+
+
+class Unmasked(keras.layers.Layer):
+    """A softmax over the steps that knows nothing of padding."""
+
+    def call(self, inputs, return_attention_scores=False):
+        weights = keras.ops.softmax(keras.ops.sum(inputs, axis=-1), axis=1)
+        output = inputs * weights[:, :, None]
+        return (output, weights) if return_attention_scores else output
+
+
+class Masked(keras.layers.Layer):
+    """The same, which takes the mask of Keras."""
+
+    def call(self, inputs, return_attention_scores=False, mask=None):
+        scores = keras.ops.where(mask, keras.ops.sum(inputs, axis=-1), -1e9)
+        weights = keras.ops.softmax(scores, axis=1)
+        output = inputs * weights[:, :, None]
+        return (output, weights) if return_attention_scores else output
+
+
+@pytest.mark.parametrize(
+    ("layer", "options", "passes_over"),
+    [
+        ("keras.layers.Attention", {}, True),
+        ("keras.layers.AdditiveAttention", {}, True),
+        ("keras.layers.MultiHeadAttention", {"num_heads": 2, "key_dim": 3}, True),
+        ("keras.layers.GroupQueryAttention", {"head_dim": 3, "num_query_heads": 2, "num_key_value_heads": 1}, True),
+        (f"{__name__}.Masked", {}, True),
+        (f"{__name__}.Unmasked", {}, False),
+    ],
+)
+def test_other_layers_get_the_mask_if_they_take_it(layer, options, passes_over):
+    x, _ = samples()
+    x[:, 0, 0] = 0
+    variant = Variant("after", name="other", attention={"_target_": layer, **options})
+    parts = functions.functions(Shape(6, 2), LSTM, variant, TWO_CLASSES.output, True)
+    weights = parts.attention(padded(x, VALID)).mean(axis=2)
+    mass = attention_measures.padding_mass(weights, VALID)
+    assert (mass[LENGTHS == 6] == 0).all()
+    assert (mass[LENGTHS < 6] == 0).all() if passes_over else (mass[LENGTHS < 6] > 0.05).all()
+    np.testing.assert_allclose(weights.sum(axis=1), 1, rtol=1e-5)
+
+
+@pytest.mark.parametrize("variant", ["before_unshared", "after_shared", "luong", "self_attention"])
+def test_a_saved_model_works_alone(tmp_path, variant):
+    x, _ = samples()
+    x[:, 0, 0] = 0
+    model = build.classifier(Shape(6, 2), LSTM, load_variant(variant), Last(), padded=True)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    np.testing.assert_allclose(np.asarray(loaded(padded(x, VALID))), np.asarray(model(padded(x, VALID))), atol=1e-6)
