@@ -238,6 +238,7 @@ def test_a_model_is_measured_and_explained(variant):
     numbers = {name: value for name, value in attended.measures.items() if name not in ("mean_hit", "input_dependence")}
     assert all(np.isfinite(value) and abs(value) < 1e6 for value in numbers.values()), numbers
     assert attended.measures[PADDING_MASS] == 0
+    assert attended.uniform_mass == pytest.approx((1 / 6 + 1 / 4 + 1 / 2 + 1 / 5) / 4)
     parts = functions.functions(DATA.shape, LSTM, study.variant, TWO_CLASSES.output, True)
     for name, explanation in read_model.explanations(
         parts, rows.x, y.astype(np.int64), study.explain, default_rng(0)

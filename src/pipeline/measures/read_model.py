@@ -15,10 +15,11 @@ from pipeline.measures.model_measures import Samples, TrainedModel, value_weight
 from pipeline.models.fit import train_seed
 from pipeline.models.output import Output
 from pipeline.models.output_kinds import TWO_CLASSES, output_of
-from pipeline.results.padding import padded, some_valid
+from pipeline.results.padding import padded, some_valid, valid_steps
 from pipeline.results.splits import Split
 from pipeline.results.stage_files import (
     PADDING_MASS,
+    UNIFORM_MASS,
     UNTRAINED,
     VALUE_WEIGHTED,
     WEIGHT_SUM,
@@ -133,7 +134,7 @@ def read(
     model = TrainedModel(functions, samples, weights, output, study.explain)
     measures, steps = model.measured(fitting, rng)
     if study.padded:
-        measures = {PADDING_MASS: padding_mass(averaged, samples)} | measures
+        measures = of_lengths(averaged, samples) | measures
     if functions.relevance:
         measures = {WEIGHT_SUM: float(weights.sum(axis=1, dtype=np.float64).mean())} | measures
     return weights, result._replace(measures=result.measures | measures, steps=steps)
@@ -148,9 +149,12 @@ def by_step(weights: Array, relevance: bool) -> Array:
     return attribution.importance(mean).astype(np.float32) if relevance else mean
 
 
-def padding_mass(weights: Array, samples: Samples) -> float:
-    """Return the mean attention on padded steps, given weights (samples, steps)."""
-    return 0.0 if samples.valid is None else float(attention_measures.padding_mass(weights, samples.valid).mean())
+def of_lengths(weights: Array, samples: Samples) -> dict[str, float]:
+    """Return the mean attention on padded steps, given weights (samples, steps), and the key mass of uniform ones."""
+    valid, mask = valid_steps(samples.x), samples.mask
+    uniform = attention_measures.key_mass(valid / valid.sum(axis=1, keepdims=True), mask)
+    on_padding = float(attention_measures.padding_mass(weights, valid).mean())
+    return {PADDING_MASS: on_padding, UNIFORM_MASS: attention_measures.mean(uniform) if mask.any() else 0.0}
 
 
 def attended(
