@@ -137,6 +137,7 @@ def test_the_share_of_the_logit_of_three_classes_by_hand():
     np.testing.assert_allclose(added, weighted)
     model = TrainedModel.__new__(TrainedModel)
     model.kind, model.weighted = THREE, weighted
+    model.valid = None
     model.samples = Samples(weighted, np.arange(3.0), np.tile([True, False], (3, 1)))
     model.functions = functions.Functions(None, None, None, lambda values: values.sum(axis=1) + 1, None, THREE)
     measures, steps = model.shares_of_logit()

@@ -11,6 +11,7 @@ from pipeline.execution.start_tensorflow import import_tensorflow
 from pipeline.measures import explain_samples
 from pipeline.results import explained_files, folders, splits
 from pipeline.results.explained_files import Explained
+from pipeline.results.padding import PADDING
 from pipeline.results.stage_files import read_training
 from pipeline.settings.project import ROOT, UserError
 from pipeline.settings.schema import Config, Study
@@ -40,7 +41,7 @@ def explain(variant: str, x: NDArray[np.floating], seed: int | None = None) -> E
 
 def _explain(study: Study, x: NDArray[np.floating], seed: int | None) -> tuple[Explained, int, tuple[str, ...]]:
     """Return what a model says of samples, its seed, and the names of its classes, if they have names."""
-    found = check_shape(x, study.data.shape)
+    found = check_shape(x, study.data.shape, study.padded)
     chosen = study.seeds[0] if seed is None else seed
     if chosen not in study.seeds:
         raise UserError(refused("seed", chosen, f"one of {', '.join(map(str, study.seeds))}"))
@@ -52,7 +53,11 @@ def _explain(study: Study, x: NDArray[np.floating], seed: int | None) -> tuple[E
     rng, scaled = default_rng((study.explain.seed, chosen)), scales["x"].applied(found) if "x" in scales else found
     explained = explain_samples.explain(study, trained, scaled, training, rng)
     prediction = scales["y"].undone(explained.prediction) if "y" in scales else explained.prediction
-    return explained._replace(x=found, prediction=prediction), chosen, trained.classes
+    return (
+        explained._replace(x=np.where(found == np.float32(PADDING), np.nan, found), prediction=prediction),
+        chosen,
+        trained.classes,
+    )
 
 
 def stage(config: Config) -> None:

@@ -2,8 +2,9 @@
 
 In all of them `attention` is (samples, steps): a sample's attention weights averaged over features, each at least 0,
 summing to 1 over the steps; `mask` is (samples, steps), true at the planted steps, of which a sample may have
-several or none. Each returns one value a sample, shape (samples,), unless it says otherwise; average over samples
-last, and compare seeds, never samples.
+several or none. `valid` is (samples, steps), false at padded steps, and None if no step is; a sample's number of steps
+T is that of its valid ones, and attention on padding is not on the key. Each returns one value a sample, shape
+(samples,), unless it says otherwise; average over samples last, and compare seeds, never samples.
 """
 
 import numpy as np
@@ -13,44 +14,47 @@ from scipy.special import entr
 Attention = NDArray[np.floating]
 Mask = NDArray[np.bool_]
 Values = NDArray[np.float64]
+Valid = Mask | None
 
 
-def key_mass(attention: Attention, mask: Mask) -> Values:
+def key_mass(attention: Attention, mask: Mask, valid: Valid = None) -> Values:
     """Return the attention on the key steps, in [0, 1]. NaN without a key."""
+    del valid
     return _known(np.where(mask, attention, 0).sum(axis=1, dtype=np.float64), mask)
 
 
-def key_lift(attention: Attention, mask: Mask) -> Values:
+def key_lift(attention: Attention, mask: Mask, valid: Valid = None) -> Values:
     """Return `key_mass` over what uniform attention gives, |k| / T: 1 is chance. NaN without a key."""
-    return np.asarray(key_mass(attention, mask) * mask.shape[1] / np.maximum(mask.sum(axis=1), 1))
+    return np.asarray(key_mass(attention, mask) * _steps(mask, valid) / np.maximum(mask.sum(axis=1), 1))
 
 
-def key_skill(attention: Attention, mask: Mask) -> Values:
+def key_skill(attention: Attention, mask: Mask, valid: Valid = None) -> Values:
     """Return how far `key_mass` is from uniform attention (0) to all attention on the key (1), whatever |k| / T is.
 
     Negative below uniform attention. NaN without a key, and where every step is one.
     """
-    share = mask.mean(axis=1)
+    share = mask.sum(axis=1) / _steps(mask, valid)
     return np.asarray((key_mass(attention, mask) - share) / np.where(share < 1, 1 - share, np.nan))
 
 
-def peak_skill(attention: Attention, mask: Mask) -> Values:
+def peak_skill(attention: Attention, mask: Mask, valid: Valid = None) -> Values:
     """Return how far the largest weight is from uniform attention (0) to all attention (1). The mask is not used."""
-    uniform = 1 / mask.shape[1]
+    uniform = 1 / _steps(mask, valid)
     return np.asarray((attention.max(axis=1).astype(np.float64) - uniform) / (1 - uniform))
 
 
-def hit_rate(attention: Attention, mask: Mask) -> Values:
+def hit_rate(attention: Attention, mask: Mask, valid: Valid = None) -> Values:
     """Return whether the largest weight is on a key step; for ties, the share of them on key steps. In [0, 1].
 
     NaN without a key.
     """
+    del valid
     return _known(_peaks_in(attention, mask), mask)
 
 
-def late_hit(attention: Attention, mask: Mask) -> Values:
+def late_hit(attention: Attention, mask: Mask, valid: Valid = None) -> Values:
     """Return whether the largest weight is after the last key step, with ties as in `hit_rate`. NaN without a key."""
-    return _known(_peaks_in(attention, after_last_key(mask)), mask)
+    return _known(_peaks_in(attention, after_last_key(mask, valid)), mask)
 
 
 def _peaks_in(attention: Attention, chosen: Mask) -> Values:
@@ -58,26 +62,33 @@ def _peaks_in(attention: Attention, chosen: Mask) -> Values:
     return np.asarray((largest & chosen).sum(axis=1) / largest.sum(axis=1))
 
 
-def after_last_key(mask: Mask) -> Mask:
+def after_last_key(mask: Mask, valid: Valid = None) -> Mask:
     """Return which steps come after a sample's last key step, (samples, steps); none without a key."""
     steps = np.arange(mask.shape[1])
     last = np.where(mask, steps, -1).max(axis=1, keepdims=True)
-    return np.asarray((steps > last) & (last >= 0))
+    after = np.asarray((steps > last) & (last >= 0))
+    return after if valid is None else after & valid
 
 
-def mean_hit(attention: Attention, mask: Mask) -> Values:
-    """Return `hit_rate` of the sample-averaged attention, the vector that the article looks at, for each mask."""
+def mean_hit(attention: Attention, mask: Mask, valid: Valid = None) -> Values:
+    """Return `hit_rate` of the sample-averaged attention, the vector that the article looks at, for each mask.
+
+    NaN if steps are padded: the mean of sequences of different lengths falls towards the end.
+    """
+    if valid is not None:
+        return np.full(len(mask), np.nan)
     mean = attention.mean(axis=0, dtype=np.float64)
     return hit_rate(np.broadcast_to(mean, attention.shape), mask)
 
 
-def average_precision(attention: Attention, mask: Mask) -> Values:
+def average_precision(attention: Attention, mask: Mask, valid: Valid = None) -> Values:
     """Return the average precision of attention as a score for "is a key step". NaN without a key.
 
     It is the mean, over the key steps, of the share of key steps among all steps that weigh at least as much: what
     scikit-learn's `average_precision_score` gives, ties included.
     """
     precision = np.zeros(attention.shape)
+    attention = attention if valid is None else np.where(valid, attention, -1)  # padding is never as large
     for sample, (weights, key) in enumerate(zip(attention, mask, strict=True)):
         precision[sample, key] = _as_large(weights[key], weights[key]) / _as_large(weights, weights[key])
     return _known(precision.sum(axis=1) / np.maximum(mask.sum(axis=1), 1), mask)
@@ -88,31 +99,42 @@ def _as_large(weights: Attention, limits: Attention) -> NDArray[np.int64]:
     return np.asarray(len(weights) - np.searchsorted(np.sort(weights), limits))
 
 
-def entropy(attention: Attention, mask: Mask) -> Values:
-    """Return the Shannon entropy over ln T: 1 is uniform attention, 0 is one-hot. The mask is not used."""
-    del mask
-    return np.asarray(entr(attention.astype(np.float64)).sum(axis=1) / np.log(attention.shape[1]))
+def entropy(attention: Attention, mask: Mask, valid: Valid = None) -> Values:
+    """Return the Shannon entropy over ln T: 1 is uniform attention, 0 is one-hot. The mask is not used.
+
+    If steps are padded, it is that of the attention on the others, divided by its sum; NaN if that is 0.
+    """
+    attention = attention.astype(np.float64)
+    if valid is not None:
+        on_steps = np.where(valid, attention, 0)
+        total = on_steps.sum(axis=1, keepdims=True)
+        attention = on_steps / np.where(total > 0, total, np.nan)
+    return np.asarray(entr(attention).sum(axis=1) / np.log(_steps(mask, valid)))
 
 
-def late_mass(attention: Attention, mask: Mask) -> Values:
+def late_mass(attention: Attention, mask: Mask, valid: Valid = None) -> Values:
     """Return the attention after the last key step, in [0, 1]; NaN without a key."""
-    return _known(np.where(after_last_key(mask), attention, 0).sum(axis=1, dtype=np.float64), mask)
+    return _known(np.where(after_last_key(mask, valid), attention, 0).sum(axis=1, dtype=np.float64), mask)
 
 
-def input_dependence(attention: Attention, mask: Mask) -> Values:
+def input_dependence(attention: Attention, mask: Mask, valid: Valid = None) -> Values:
     """Return the Jensen-Shannon divergence (nats) of each sample's attention from the mean attention.
 
-    0 for all samples means that attention ignores its input and only knows the position; at most ln 2.
+    0 for all samples means that attention ignores its input and only knows the position; at most ln 2. NaN if steps are
+    padded: attention that only knows the position then differs, too.
     """
-    del mask
+    if valid is not None:
+        return np.full(len(mask), np.nan)
     a = attention.astype(np.float64)
     mean = np.broadcast_to(a.mean(axis=0), a.shape)
     halfway = entr((a + mean) / 2).sum(axis=1)
     return np.asarray(np.maximum(halfway - (entr(a).sum(axis=1) + entr(mean).sum(axis=1)) / 2, 0))
 
 
-def kendall_tau(a: Attention, b: Attention) -> Values:
+def kendall_tau(a: Attention, b: Attention, valid: Valid = None) -> Values:
     """Return Kendall's tau-b between two weightings (samples, steps), in [-1, 1]; NaN where one is constant.
+
+    Padded steps are in no pair; they are at the end of a sequence.
 
     Source: Kendall (1945), "The treatment of ties in ranking problems"; `scipy.stats.kendalltau` for one pair.
     """
@@ -121,6 +143,8 @@ def kendall_tau(a: Attention, b: Attention) -> Values:
     )  # pairs of steps that differ; those in the same order less others
     for step in range(1, a.shape[1]):  # not all pairs at once: memory would grow with the square of the steps
         signs_a, signs_b = (np.sign(w[:, step:] - w[:, :-step]) for w in (a, b))
+        if valid is not None:
+            signs_a, signs_b = signs_a * valid[:, step:], signs_b * valid[:, step:]
         agreeing += (signs_a * signs_b).sum(axis=1)
         pairs_a += np.abs(signs_a).sum(axis=1)
         pairs_b += np.abs(signs_b).sum(axis=1)
@@ -134,25 +158,29 @@ MEASURES = {measure.__name__: measure for measure in (*_ABOUT_KEY, *_ABOUT_SHAPE
 
 
 def summarize(
-    attention: Attention, mask: Mask, classes: NDArray[np.floating] | None, count: int = 2
+    attention: Attention, mask: Mask, classes: NDArray[np.floating] | None, count: int = 2, valid: Valid = None
 ) -> dict[str, float]:
     """Return name of a measure -> mean over the samples of one seed that have a value, NaN where none has.
 
     `key_mass` is also averaged for each label, as in `means_by_label`.
     """
-    means = {name: mean(measure(attention, mask)) for name, measure in MEASURES.items()}
+    means = {name: mean(measure(attention, mask, valid)) for name, measure in MEASURES.items()}
     by_label = means_by_label("key_mass", key_mass(attention, mask), classes, count)
     return means | by_label
 
 
 def agreement(
-    weights: Attention, attention: Attention, classes: NDArray[np.floating] | None, count: int = 2
+    weights: Attention,
+    attention: Attention,
+    classes: NDArray[np.floating] | None,
+    count: int = 2,
+    valid: Valid = None,
 ) -> dict[str, float]:
     """Return `kendall_tau` between another weighting and attention, over all samples and over those of each label.
 
     Samples in which one of the two is constant are left out.
     """
-    return means_by_label("kendall_tau", kendall_tau(weights, attention), classes, count)
+    return means_by_label("kendall_tau", kendall_tau(weights, attention, valid), classes, count)
 
 
 def means_by_label(name: str, values: Values, classes: NDArray[np.floating] | None, count: int = 2) -> dict[str, float]:
@@ -162,6 +190,16 @@ def means_by_label(name: str, values: Values, classes: NDArray[np.floating] | No
     """
     labels = [] if classes is None else [(f"{name}_y{label}", classes == label) for label in range(count)]
     return {name: mean(values), **{named: mean(values[own]) for named, own in labels}}
+
+
+def padding_mass(attention: Attention, valid: Mask) -> Values:
+    """Return the attention on padded steps, in [0, 1]: 0 for a layer that passes over them."""
+    return np.asarray(np.where(valid, 0, attention).sum(axis=1, dtype=np.float64))
+
+
+def _steps(mask: Mask, valid: Valid) -> int | NDArray[np.int64]:
+    """Return the number of steps, of each sample if some are padded."""
+    return mask.shape[1] if valid is None else np.asarray(valid.sum(axis=1))
 
 
 def _known(values: Values, mask: Mask) -> Values:

@@ -14,10 +14,12 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from pipeline.results.padding import valid_steps
 from pipeline.results.stage_files import STRETCHES
 
 Array = NDArray[np.floating]
 Function = Callable[[Array], Array]
+Valid = NDArray[np.bool_] | None
 PROGRESS: dict[str, Any] = {"delay": 10, "leave": False}  # shown from ten seconds on
 
 
@@ -44,7 +46,7 @@ def integrated_gradients(gradient: Function, x: Array, baseline: Array, points: 
     return (x - baseline) * total / points
 
 
-def occlusion(logit: Function, x: Array, rng: Generator, replacements: int) -> Array:
+def occlusion(logit: Function, x: Array, rng: Generator, replacements: int, valid: Valid = None) -> Array:
     """Return the mean absolute change of the logit when a step is replaced by that of other samples, (samples, steps).
 
     Each step of a sample is replaced by that of a number of other samples, evenly spread over the order of its values:
@@ -52,16 +54,26 @@ def occlusion(logit: Function, x: Array, rng: Generator, replacements: int) -> A
 
     A sequence of more than `STRETCHES` steps is replaced a stretch of adjacent steps at a time; each step gets the
     change of its stretch. Otherwise time would grow with the square of the steps.
+
+    A padded step stays padded, and no other step becomes padded: `valid` (samples, steps) is false where one is.
     """
-    before, count = logit(x), len(x)
+    before = logit(x)
     change = np.zeros(x.shape[:2])
     for first, last in tqdm(stretches(x.shape[1]), "occlusion", **PROGRESS):
-        order = np.lexsort((rng.permutation(count), *x[:, first:last].reshape(count, -1).T[::-1]))
+        rows = np.arange(len(x)) if valid is None else np.flatnonzero(valid[:, first])
+        count = len(rows)
+        order = rows[np.lexsort((rng.permutation(count), *x[rows, first:last].reshape(count, -1).T[::-1]))]
         for number in range(1, replacements + 1):
-            occluded = x.copy()
-            occluded[order, first:last] = x[np.roll(order, number * count // (replacements + 1)), first:last]
+            occluded, others = x.copy(), np.roll(order, number * count // (replacements + 1))
+            both = None if valid is None else (valid[order] & valid[others])[:, first:last]
+            occluded[order, first:last] = _exchanged(x[order, first:last], x[others, first:last], both)
             change[:, first:last] += np.abs(logit(occluded) - before)[:, None]
     return change / replacements
+
+
+def _exchanged(own: Array, others: Array, valid: Valid) -> Array:
+    """Return steps of other samples, but a sample's own where one of the two is padded: where `valid` is false."""
+    return others if valid is None else np.where(valid[:, :, None], others, own)
 
 
 def occlusion_by_feature(logit: Function, x: Array, others: Array, rng: Generator, replacements: int) -> Array:
@@ -69,15 +81,19 @@ def occlusion_by_feature(logit: Function, x: Array, others: Array, rng: Generato
 
     A feature is replaced at one step, or in one of the stretches that `occlusion` takes; each step gets the change of
     its stretch. `others` (number, steps, features) are samples such as those of the training; `rng` draws a number of
-    replacements among them for each sample, the same for all steps and features.
+    replacements among them for each sample, the same for all steps and features. A padded step stays padded, and
+    no other step becomes padded.
     """
     before, change = logit(x), np.zeros(x.shape)
+    own, their = valid_steps(x), valid_steps(others)
     drawn = rng.integers(len(others), size=(replacements, len(x)))
     for first, last in tqdm(stretches(x.shape[1]), "occlusion", **PROGRESS):
         for feature in range(x.shape[2]):
-            for rows in drawn:
-                occluded = x.copy()
-                occluded[:, first:last, feature] = others[rows, first:last, feature]
+            for chosen in drawn:
+                both, occluded = (own & their[chosen])[:, first:last], x.copy()
+                occluded[:, first:last, feature] = np.where(
+                    both, others[chosen, first:last, feature], x[:, first:last, feature]
+                )
                 change[:, first:last, feature] += (before - logit(occluded))[:, None]
     return change / replacements
 
@@ -88,14 +104,27 @@ def stretches(steps: int) -> list[tuple[int, int]]:
     return list(pairwise(edges))
 
 
-def importance(attribution: Array) -> NDArray[np.float64]:
+def importance(attribution: Array, valid: Valid = None) -> NDArray[np.float64]:
     """Return the weight of each step in an explanation, comparable to attention: at least 0, summing to 1.
 
     Args:
         attribution: (samples, steps, features), summed over the features before the sign is dropped; or
             (samples, steps). A sample in which it is 0 everywhere gets equal weights.
+        valid: (samples, steps), false at padded steps, which get no weight; None: no step is padded.
     """
     by_step = attribution.sum(axis=2, dtype=np.float64) if attribution.ndim == 3 else attribution
-    size = np.abs(by_step)
+    size = np.abs(by_step if valid is None else np.where(valid, by_step, 0))
     total = size.sum(axis=1, keepdims=True)
-    return np.where(total > 0, size, 1 / size.shape[1]) / np.where(total > 0, total, 1)
+    equal = 1 / size.shape[1] if valid is None else valid / valid.sum(axis=1, keepdims=True)
+    return np.where(total > 0, size, equal) / np.where(total > 0, total, 1)
+
+
+def mean_of_valid(values: Array, valid: Valid) -> NDArray[np.float64]:
+    """Return the mean over samples (samples, steps, features) at each step, of those that are not padded there.
+
+    0 at a step at which all are.
+    """
+    if valid is None:
+        return np.asarray(values.mean(axis=0, dtype=np.float64))
+    total = np.where(valid[:, :, None], values, 0).sum(axis=0, dtype=np.float64)
+    return np.asarray(total / np.maximum(valid.sum(axis=0), 1)[:, None])

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from pipeline.measures import attribution, read_model
 from pipeline.models.output_kinds import output_of
 from pipeline.results.explained_files import Explained
+from pipeline.results.padding import padded, some_valid
 from pipeline.results.stage_files import TrainedSeed
 from pipeline.settings.schema import Study
 from pipeline.settings.validation import explained_class
@@ -32,7 +33,7 @@ def explain(study: Study, trained: TrainedSeed, x: Array, training: Array, rng: 
     from pipeline.models.functions import functions
 
     output = output_of(study.regression, trained.classes)
-    model = functions(study.data.shape, study.model, study.chosen_variant(), output)
+    model = functions(study.data.shape, study.model, study.chosen_variant(), output, study.padded)
     set_weights(model.model.classifier, trained.weights)
     attention, logits = read_model.attention(study, trained.weights, x, output), model.logit(x)
     named = explained_class(study.explain.target, trained.classes)
@@ -41,7 +42,8 @@ def explain(study: Study, trained: TrainedSeed, x: Array, training: Array, rng: 
     else:
         target = np.full(len(x), output.classes // 2)  # label 1; a regression has none
     explained, gradient = model.explained(target)
-    baseline = training.mean(axis=0, dtype=np.float64).astype(np.float32)
+    baseline = attribution.mean_of_valid(training, some_valid(training)).astype(np.float32)
+    baseline = padded(np.broadcast_to(baseline, x.shape), some_valid(x))
     integrated = attribution.integrated_gradients(gradient, x, baseline, study.explain.integration_steps)
     occluded = attribution.occlusion_by_feature(explained, x, training, rng, study.explain.permutations)
     by_input, prediction = gradient(x), output.prediction(logits)

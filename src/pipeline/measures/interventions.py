@@ -2,8 +2,9 @@
 
 A trained model is given as functions of arrays: `head` maps weighted values (samples, steps, features) to outputs
 (samples,), `tail` maps the values that attention weighs to outputs, attention included. Outputs are logits, of more
-than two classes (samples, classes), or the numbers that a regression predicts. `values` and `weights` are (samples,
-steps, features); `at` (samples,) are time steps.
+than two classes (samples, classes), or the numbers that a regression predicts. If steps are padded, `valid` (samples,
+steps) is false there, values are 0, and the functions know where. `values` and `weights` are (samples, steps,
+features); `at` (samples,) are time steps.
 """
 
 from collections.abc import Callable
@@ -14,7 +15,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from pipeline.measures.attribution import PROGRESS
+from pipeline.measures.attribution import PROGRESS, Valid, mean_of_valid
 
 Array = NDArray[np.floating]
 Function = Callable[[Array], Array]
@@ -22,14 +23,17 @@ CANDIDATES = 20  # steps at which `most_different` tries to put the attention, a
 PARTS = (0.0, 0.25, 0.5, 0.75)  # of its own attention that a sample keeps there
 
 
-def permuted(head: Function, values: Array, weights: Array, rng: Generator, permutations: int) -> Array:
+def permuted(  # noqa: PLR0913, PLR0917 (as the others here, and what it draws)
+    head: Function, values: Array, weights: Array, rng: Generator, permutations: int, valid: Valid = None
+) -> Array:
     """Return the outputs with each sample's attention shuffled over the steps, (permutations, samples).
 
     `rng` draws the permutations of the steps, one for each sample; a sample's features are shuffled alike.
 
     Source: Jain & Wallace (2019), "Attention is not explanation".
     """
-    orders = (rng.random(weights.shape[:2]).argsort(axis=1)[:, :, None] for _ in range(permutations))
+    last = np.zeros(1) if valid is None else ~valid  # padding is at the end, and stays there
+    orders = ((rng.random(weights.shape[:2]) + last).argsort(axis=1)[:, :, None] for _ in range(permutations))
     return np.stack([head(values * np.take_along_axis(weights, order, axis=1)) for order in orders])
 
 
@@ -38,7 +42,7 @@ def averaged(head: Function, values: Array, weights: Array) -> Array:
     return head(values * weights.mean(axis=0, dtype=np.float64).astype(weights.dtype))
 
 
-def removed(tail: Function, values: Array, at: NDArray[np.int64]) -> Array:
+def removed(tail: Function, values: Array, at: NDArray[np.int64], valid: Valid = None) -> Array:
     """Return the outputs (samples,) without the value at one step of each sample.
 
     The mean over the samples replaces it, and the attention is computed anew.
@@ -46,32 +50,39 @@ def removed(tail: Function, values: Array, at: NDArray[np.int64]) -> Array:
     Source: comprehensiveness in DeYoung et al. (2020), "ERASER: a benchmark to evaluate rationalized NLP models".
     """
     changed, rows = values.copy(), np.arange(len(values))
-    changed[rows, at] = _means(values)[at]
+    changed[rows, at] = _means(values, valid)[at]
     return tail(changed)
 
 
-def kept(tail: Function, values: Array, at: NDArray[np.int64]) -> Array:
+def kept(tail: Function, values: Array, at: NDArray[np.int64], valid: Valid = None) -> Array:
     """Return the outputs (samples,) with the value at one step of each sample alone, as in `removed`.
 
     Source: sufficiency in DeYoung et al. (2020).
     """
-    changed, rows = np.repeat(_means(values)[None], len(values), axis=0), np.arange(len(values))
+    changed, rows = np.repeat(_means(values, valid)[None], len(values), axis=0), np.arange(len(values))
     changed[rows, at] = values[rows, at]
     return tail(changed)
 
 
-def _means(values: Array) -> Array:
-    means: Array = values.mean(axis=0, dtype=np.float64).astype(values.dtype)
+def _means(values: Array, valid: Valid) -> Array:
+    means: Array = mean_of_valid(values, valid).astype(values.dtype)
     return means
 
 
-def other_steps(at: NDArray[np.int64], steps: int, rng: Generator) -> NDArray[np.int64]:
-    """Return another step for each sample, drawn by `rng`, all of them equally likely."""
+def other_steps(at: NDArray[np.int64], steps: int | NDArray[np.int64], rng: Generator) -> NDArray[np.int64]:
+    """Return another step for each sample, drawn by `rng`, all of them equally likely.
+
+    `steps` is their number, or that of each sample.
+    """
     return (at + rng.integers(1, steps, len(at))) % steps
 
 
 def most_different(
-    head: Function, values: Array, weights: Array, same: Callable[[Array], NDArray[np.bool_]]
+    head: Function,
+    values: Array,
+    weights: Array,
+    same: Callable[[Array], NDArray[np.bool_]],
+    valid: Valid = None,
 ) -> NDArray[np.float64]:
     """Return how different another attention can at least be at the same prediction: total variation, (samples,).
 
@@ -83,6 +94,7 @@ def most_different(
         values: what attention weighs.
         weights: the attention of the trained model.
         same: whether outputs (samples,) count as the same predictions as those of the trained model.
+        valid: (samples, steps), false at padded steps, at which no attention is put; None: no step is padded.
 
     Source: adversarial attention in Jain & Wallace (2019), there found by gradient ascent.
     """
@@ -93,7 +105,8 @@ def most_different(
             other = np.asarray(part, weights.dtype) * weights
             other[:, step] += 1 - part
             distance = (1 - part) * (1 - attention[:, step])
-            found = np.where(same(head(values * other)), np.maximum(found, distance), found)
+            possible = same(head(values * other)) if valid is None else same(head(values * other)) & valid[:, step]
+            found = np.where(possible, np.maximum(found, distance), found)
     return found
 
 

@@ -2,7 +2,8 @@
 
 What attention weighs are `values` (samples, steps, features): the input before the recurrent layer, its states after
 it. A readout is fitted on some samples and scored on others. At each step it concerns the samples that have no later
-key step; at a step that comes before the keys of all samples that have one, it concerns all samples.
+key step; at a step that comes before the keys of all samples that have one, it concerns all samples. Where steps are
+padded, `valid` (samples, steps) is false, and the sample is not concerned; None: no step is padded.
 
 Source: Alain & Bengio (2017), "Understanding intermediate layers using linear classifier probes".
 """
@@ -10,7 +11,7 @@ Source: Alain & Bengio (2017), "Understanding intermediate layers using linear c
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.measures.attention_measures import Attention, Mask
+from pipeline.measures.attention_measures import Attention, Mask, Valid
 from pipeline.models.output import Output
 
 Array = NDArray[np.floating]
@@ -19,7 +20,7 @@ NUMBERS = 2**23  # of values that are summed at a time, at most
 RIDGE = 1e-3  # of the mean square of the values: a state that never changes must not end the fit
 
 
-def fit(values: Array, y: Array, mask: Mask, output: Output) -> Values:
+def fit(values: Array, y: Array, mask: Mask, output: Output, valid: Valid = None) -> Values:
     """Return coefficients, the last one of a column the intercept: least squares with a small ridge.
 
     Args:
@@ -27,11 +28,12 @@ def fit(values: Array, y: Array, mask: Mask, output: Output) -> Values:
         y: labels (samples,), of classes or any numbers; all classes count the same, however many samples they have.
         mask: key steps, (samples, steps).
         output: what the labels are: classes or numbers.
+        valid: see above.
 
     Returns:
         (columns, steps, features + 1): one column, or one for each of more than two classes, fitted to one-hot labels.
     """
-    weight, targets = concerned(mask).astype(np.float64), output.targets(y).reshape(len(y), -1)
+    weight, targets = concerned(mask, valid).astype(np.float64), output.targets(y).reshape(len(y), -1)
     for label in range(output.classes):
         own = (y == label)[:, None]
         weight *= np.where(own, 1 / np.maximum((weight * own).sum(axis=0), 1), 1)
@@ -45,7 +47,7 @@ def fit(values: Array, y: Array, mask: Mask, output: Output) -> Values:
         gram += np.einsum("nti,ntj->tij", weighted, design)
         moment += np.stack([np.einsum("nti,n->ti", weighted, column) for column in targets[part].T])
     diagonal = np.arange(gram.shape[2])
-    gram[:, diagonal, diagonal] += RIDGE * np.einsum("tii->t", gram)[:, None] / len(diagonal)
+    gram[:, diagonal, diagonal] += RIDGE * np.maximum(np.einsum("tii->t", gram), 1e-12)[:, None] / len(diagonal)
     return np.stack([_solve(gram, column) for column in moment])
 
 
@@ -61,10 +63,15 @@ def predict(coefficients: Values, values: Array) -> Values:
     return columns[0] if len(columns) == 1 else np.stack(columns, axis=2)
 
 
-def by_step(predicted: Values, y: Array, mask: Mask, output: Output) -> Values:
-    """Return the score of the predictions at each step, (steps,): balanced accuracy, or R² in a regression."""
-    chosen = concerned(mask)
-    return np.array([output.score(predicted[own, step], y[own]) for step, own in enumerate(chosen.T)])
+def by_step(predicted: Values, y: Array, mask: Mask, output: Output, valid: Valid = None) -> Values:
+    """Return the score of the predictions at each step, (steps,): balanced accuracy, or R² in a regression.
+
+    NaN at a step at which all samples are padded.
+    """
+    chosen = concerned(mask, valid).T
+    return np.array(
+        [output.score(predicted[own, step], y[own]) if own.any() else np.nan for step, own in enumerate(chosen)]
+    )
 
 
 def at_peak(predicted: Values, attention: Attention, y: Array, output: Output) -> float:
@@ -72,13 +79,18 @@ def at_peak(predicted: Values, attention: Attention, y: Array, output: Output) -
     return output.score(predicted[np.arange(len(y)), attention.argmax(axis=1)], y)
 
 
-def gain(values: Array, y: Array, output: Output) -> Values:
+def gain(values: Array, y: Array, output: Output, valid: Valid = None) -> Values:
     """Return how far apart the values of different labels are, (steps,).
 
     It is twice the standard deviation of the values expected for the labels: for two equally likely classes, the
     distance between the means of the classes; in a regression, the distance between the values expected for labels one
-    standard deviation above and below their mean.
+    standard deviation above and below their mean. At each step it is that of the samples that are not padded there, 0
+    if there are none.
     """
+    if valid is not None:
+        return np.array(
+            [gain(values[own, step, None], y[own], output)[0] if own.any() else 0 for step, own in enumerate(valid.T)]
+        )
     if output.classes > 2:
         members = [y == label for label in range(output.classes)]
         mean = values.mean(axis=0, dtype=np.float64)
@@ -93,11 +105,12 @@ def gain(values: Array, y: Array, output: Output) -> Values:
     return np.asarray(2 * np.sqrt(np.einsum("ti,ti->t", slope, slope)))
 
 
-def concerned(mask: Mask) -> Mask:
+def concerned(mask: Mask, valid: Valid = None) -> Mask:
     """Return the samples that a readout concerns at each step, (samples, steps); see above."""
     seen: Mask = (np.cumsum(mask[:, ::-1], axis=1)[:, ::-1] - mask) == 0  # no key step is later
     with_key = mask.any(axis=1, keepdims=True)
-    return np.asarray(np.where((seen & with_key).any(axis=0), seen, True))
+    chosen = np.asarray(np.where((seen & with_key).any(axis=0), seen, True))
+    return chosen if valid is None else chosen & valid
 
 
 def _parts(values: Array) -> list[slice]:

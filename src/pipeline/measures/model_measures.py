@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from pipeline.measures import attention_measures, attribution, interventions, linear_readout
 from pipeline.models.output import Output
+from pipeline.results.padding import padded, some_valid
 from pipeline.settings.schema import Explain
 
 if TYPE_CHECKING:
@@ -25,19 +26,43 @@ class Samples(NamedTuple):
     y: Array
     mask: Mask
 
+    @property
+    def valid(self) -> Mask | None:
+        """Which steps are not padded, (samples, steps); None if none is."""
+        return some_valid(self.x)
+
 
 class TrainedModel:
-    """A trained model and its attention on some samples, for the measures that need the model."""
+    """A trained model and its attention on some samples, for the measures that need the model.
+
+    `values` and `weighted` are 0 at padded steps; `head` and `tail` put the padding back, so that whatever is done to
+    the values, no step becomes padded or stops being so.
+    """
 
     def __init__(
         self, functions: "Functions", samples: Samples, weights: Array, kind: Output, settings: Explain
     ) -> None:
         self.functions, self.samples, self.weights = functions, samples, weights
         self.kind, self.settings = kind, settings
-        self.values = functions.values(samples.x)
-        self.weighted = functions.attend(self.values)[0]
-        self.output = functions.head(self.weighted)
-        self.peak = weights.mean(axis=2).argmax(axis=1)
+        self.valid = valid = samples.valid
+        values = functions.values(samples.x)
+        weighted = functions.attend(values)[0]
+        self.values, self.weighted = padded(values, valid, 0), padded(weighted, self._valid_in(weighted), 0)
+        self.output = functions.head(weighted)
+        self.attention = padded(weights.mean(axis=2), valid, -1)  # a peak is never on padding
+        self.peak = self.attention.argmax(axis=1)
+
+    def _valid_in(self, weighted: Array) -> Mask | None:
+        """Return which steps of the output of the attention layer are not padded; None if it has no such steps."""
+        return self.valid if weighted.ndim == 3 and weighted.shape[1] == self.samples.mask.shape[1] else None
+
+    def head(self, weighted: Array) -> Array:
+        """Return the outputs for outputs of the attention layer, as `Functions.head` does."""
+        return self.functions.head(padded(weighted, self._valid_in(weighted)))
+
+    def tail(self, values: Array) -> Array:
+        """Return the outputs for values that attention weighs, as `Functions.tail` does."""
+        return self.functions.tail(padded(values, self.valid))
 
     def measured(self, fitting: Samples, rng: Generator) -> Found:
         """Return all measures of this module, and those that have a value for each time step.
@@ -52,13 +77,14 @@ class TrainedModel:
     def readout(self, fitting: Samples) -> Found:
         """Return how well, and from which steps, a linear model reads the label from what attention weighs."""
         _, y, mask = self.samples
-        values = self.functions.values(fitting.x)
-        coefficients = linear_readout.fit(values, fitting.y, fitting.mask, self.kind)
+        values, valid = self.functions.values(fitting.x), fitting.valid
+        values = padded(values, valid, 0)
+        coefficients = linear_readout.fit(values, fitting.y, fitting.mask, self.kind, valid)
         predicted = linear_readout.predict(coefficients, self.values)
-        at_peak = linear_readout.at_peak(predicted, self.weights.mean(axis=2), y, self.kind)
+        at_peak = linear_readout.at_peak(predicted, self.attention, y, self.kind)
         steps = {
-            "readout": linear_readout.by_step(predicted, y, mask, self.kind),
-            "gain": linear_readout.gain(values, fitting.y, self.kind),
+            "readout": linear_readout.by_step(predicted, y, mask, self.kind, self.valid),
+            "gain": linear_readout.gain(values, fitting.y, self.kind, valid),
         }
         return {"readout_at_peak": at_peak}, steps
 
@@ -70,7 +96,7 @@ class TrainedModel:
         whether a sample is of that class are summed.
         """
         _, y, mask = self.samples
-        added = interventions.by_step(self.functions.head, self.weighted) if self.weighted.ndim == 3 else None
+        added = interventions.by_step(self.head, self.weighted) if self.weighted.ndim == 3 else None
         if added is None:
             return {}, {}
         targets = self.kind.targets(y)
@@ -84,17 +110,17 @@ class TrainedModel:
 
     def value_weighted_mass(self) -> dict[str, float]:
         """Return the key mass of `value_weighted` attention."""
-        mass = attention_measures.key_mass(value_weighted(self.values, self.weights), self.samples.mask)
+        mass = attention_measures.key_mass(value_weighted(self.values, self.weights, self.valid), self.samples.mask)
         return self._by_label("value_weighted_mass", mass)
 
     def erasure(self, rng: Generator) -> dict[str, float]:
         """Return how much the prediction loses without the most attended step, without another, and with it alone."""
-        tail, values, peak = self.functions.tail, self.values, self.peak
-        other = interventions.other_steps(peak, values.shape[1], rng)
+        tail, values, peak, valid = self.tail, self.values, self.peak, self.valid
+        other = interventions.other_steps(peak, values.shape[1] if valid is None else valid.sum(axis=1), rng)
         outputs = {
-            "comprehensiveness": interventions.removed(tail, values, peak),
-            "comprehensiveness_random": interventions.removed(tail, values, other),
-            "sufficiency": interventions.kept(tail, values, peak),
+            "comprehensiveness": interventions.removed(tail, values, peak, valid),
+            "comprehensiveness_random": interventions.removed(tail, values, other, valid),
+            "sufficiency": interventions.kept(tail, values, peak, valid),
         }
         losses = {name: self._lost(output) for name, output in outputs.items()}
         return {key: mean for name, lost in losses.items() for key, mean in self._by_label(name, lost).items()}
@@ -103,25 +129,27 @@ class TrainedModel:
         """Return what predictions do with other attention weights, if the layer multiplies by its weights.
 
         `permuted_` and `mean_attention_` are followed by the mean absolute change of the prediction, and by its score.
+        Where steps are padded, attention moves only among a sample's others, and no sample gets the mean attention.
         """
-        head, values, weights, y = self.functions.head, self.values, self.weights, self.samples.y
+        head, values, weights, y = self.head, self.values, self.weights, self.samples.y
         if not values.shape == weights.shape == self.weighted.shape or not np.allclose(
             self.weighted, values * weights, atol=1e-5
         ):
             return {}
-        shuffled = interventions.permuted(head, values, weights, rng, self.settings.permutations)
+        others = {
+            "permuted": interventions.permuted(head, values, weights, rng, self.settings.permutations, self.valid)
+        }
+        if self.valid is None:
+            others["mean_attention"] = interventions.averaged(head, values, weights)[None]
         measures = {}
-        for name, outputs in (
-            ("permuted", shuffled),
-            ("mean_attention", interventions.averaged(head, values, weights)[None]),
-        ):
+        for name, outputs in others.items():
             scores = [self.kind.score(self.kind.prediction(output), y) for output in outputs]
             measures[f"{name}_change"] = float(np.mean([self._change(output).mean() for output in outputs]))
             measures[f"{name}_score"] = float(np.mean(scores))
         if self.functions.relevance:  # how far apart two of these are is measured between weights that sum to 1
             return measures
         distance = interventions.most_different(
-            head, values, weights, lambda output: self._change(output) <= self.settings.tolerance
+            head, values, weights, lambda output: self._change(output) <= self.settings.tolerance, self.valid
         )
         return measures | self._by_label("adversarial_distance", distance)
 
@@ -140,16 +168,17 @@ class TrainedModel:
         return attention_measures.means_by_label(name, values, classes, self.kind.classes)
 
 
-def value_weighted(values: Array, weights: Array) -> NDArray[np.float64]:
+def value_weighted(values: Array, weights: Array, valid: Mask | None = None) -> NDArray[np.float64]:
     """Return attention weighted by the size of what it weighs, (samples, steps), summing to 1 over the steps.
 
     It is proportional to the norm, over the features, of the weights times the values: a value of zero adds nothing,
-    whatever weight it has. `weights` (samples, steps, features) that are not one for each feature are averaged first.
+    whatever weight it has, nor does padding, where `valid` (samples, steps) is false. `weights` (samples, steps,
+    features) that are not one for each feature are averaged first.
 
     Source: Kobayashi et al. (2020), "Attention is not only a weight".
     """
     if weights.shape != values.shape:
         weights = weights.mean(axis=2, keepdims=True)
-    weighted = values.astype(np.float64)
+    weighted = padded(values, valid, 0).astype(np.float64)
     weighted *= weights
-    return attribution.importance(np.sqrt(np.einsum("ntf,ntf->nt", weighted, weighted)))
+    return attribution.importance(np.sqrt(np.einsum("ntf,ntf->nt", weighted, weighted)), valid)

@@ -10,12 +10,16 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from pipeline.measures import attention_measures, attribution, cost
+from pipeline.measures.attribution import mean_of_valid
 from pipeline.measures.model_measures import Samples, TrainedModel, value_weighted
 from pipeline.models.fit import train_seed
 from pipeline.models.output import Output
 from pipeline.models.output_kinds import TWO_CLASSES, output_of
+from pipeline.results.padding import padded, some_valid, valid_steps
 from pipeline.results.splits import Split
 from pipeline.results.stage_files import (
+    PADDING_MASS,
+    UNIFORM_MASS,
     UNTRAINED,
     VALUE_WEIGHTED,
     WEIGHT_SUM,
@@ -66,17 +70,17 @@ def analyze_seed(study: Study, probe: Split, training: Split, seed: int, trained
     untrained, vectors, masses = learning(study, snapshots, samples, output)
     intervening, occluding = (default_rng(child) for child in SeedSequence((settings.seed, seed)).spawn(2))
     weights, result = read(study, trained, samples, fitting, intervening)
-    averaged = by_step(weights, functions.relevance)
+    averaged, valid = by_step(weights, functions.relevance), samples.valid
     classes, count = samples.y if output.classes else None, output.classes
     targets = samples.y.astype(np.int64) if explained is None else np.full(len(samples.y), explained)
     others: dict[str, NDArray[np.floating]] = {
-        VALUE_WEIGHTED: value_weighted(functions.values(samples.x), weights),
+        VALUE_WEIGHTED: value_weighted(functions.values(samples.x), weights, valid),
         UNTRAINED: untrained,
         **explanations(functions, samples.x, targets, settings, occluding),
     }
     scores = {
-        name: attention_measures.summarize(other, samples.mask, classes, count)
-        | attention_measures.agreement(other, averaged, classes, count)
+        name: attention_measures.summarize(other, samples.mask, classes, count, valid)
+        | attention_measures.agreement(other, averaged, classes, count, valid)
         for name, other in others.items()
     }
     return AnalyzedSeed(averaged, result, ExplainedSeed(scores, snapshots.batches, vectors, masses))
@@ -125,9 +129,12 @@ def read(
     set_weights(functions.model.classifier, trained.weights)
     weights = attention(study, trained.weights, samples.x, output)
     classes = samples.y if output.classes else None
-    result = attended(by_step(weights, functions.relevance), samples.mask, classes, output.classes)
+    averaged = by_step(weights, functions.relevance)
+    result = attended(averaged, samples.mask, classes, output.classes, samples.valid)
     model = TrainedModel(functions, samples, weights, output, study.explain)
     measures, steps = model.measured(fitting, rng)
+    if study.padded:
+        measures = of_lengths(averaged, samples) | measures
     if functions.relevance:
         measures = {WEIGHT_SUM: float(weights.sum(axis=1, dtype=np.float64).mean())} | measures
     return weights, result._replace(measures=result.measures | measures, steps=steps)
@@ -142,13 +149,23 @@ def by_step(weights: Array, relevance: bool) -> Array:
     return attribution.importance(mean).astype(np.float32) if relevance else mean
 
 
-def attended(weights: Array, mask: Mask, classes: Array | None, count: int = 2) -> AttendedSeed:
+def of_lengths(weights: Array, samples: Samples) -> dict[str, float]:
+    """Return the mean attention on padded steps, given weights (samples, steps), and the key mass of uniform ones."""
+    valid, mask = valid_steps(samples.x), samples.mask
+    uniform = attention_measures.key_mass(valid / valid.sum(axis=1, keepdims=True), mask)
+    on_padding = float(attention_measures.padding_mass(weights, valid).mean())
+    return {PADDING_MASS: on_padding, UNIFORM_MASS: attention_measures.mean(uniform) if mask.any() else 0.0}
+
+
+def attended(
+    weights: Array, mask: Mask, classes: Array | None, count: int = 2, valid: Mask | None = None
+) -> AttendedSeed:
     """Return mean vector and measures of attention weights (samples, steps).
 
-    `classes` are labels of a number of classes, None in a regression.
+    `classes` are labels of a number of classes, None in a regression; `valid` is false at padded steps.
     """
     vector = weights.mean(axis=0, dtype=np.float64)
-    return AttendedSeed(vector, mask.mean(axis=0), attention_measures.summarize(weights, mask, classes, count))
+    return AttendedSeed(vector, mask.mean(axis=0), attention_measures.summarize(weights, mask, classes, count, valid))
 
 
 def explanations(
@@ -161,14 +178,23 @@ def explanations(
     permutations of occlusion. With two classes, the logit is explained: those are the log-odds of either, up to sign.
     """
     (logit, gradient), points = functions.explained(targets), settings.integration_steps
-    mean, zero = x.mean(axis=0), np.zeros_like(x[0])
+    valid = some_valid(x)
+    mean = x.mean(axis=0) if valid is None else padded(_everywhere(mean_of_valid(x, valid), x), valid)
+    zero = np.zeros_like(x[0]) if valid is None else padded(np.zeros_like(x), valid)
     attributions: dict[str, Callable[[], NDArray[np.floating]]] = {
         "gradient x input": lambda: attribution.gradient_x_input(gradient, x),
         "integrated gradients from the mean": lambda: attribution.integrated_gradients(gradient, x, mean, points),
         "integrated gradients from zero": lambda: attribution.integrated_gradients(gradient, x, zero, points),
-        "occlusion": lambda: attribution.occlusion(logit, x, rng, settings.permutations),
+        "occlusion": lambda: attribution.occlusion(logit, x, rng, settings.permutations, valid),
     }
-    return {name: attribution.importance(make()) for name, make in attributions.items()}  # one at a time in memory
+    return {
+        name: attribution.importance(make(), valid) for name, make in attributions.items()
+    }  # one at a time in memory
+
+
+def _everywhere(one: NDArray[np.float64], x: Array) -> Array:
+    """Return one sample (steps, features) as often as there are samples `x`, and of their type."""
+    return np.broadcast_to(one.astype(x.dtype), x.shape)
 
 
 def control_seed(
@@ -197,4 +223,4 @@ def control_seed(
 def _functions(study: Study, output: Output) -> "Functions":
     from pipeline.models.functions import functions
 
-    return functions(study.data.shape, study.model, study.chosen_variant(), output)
+    return functions(study.data.shape, study.model, study.chosen_variant(), output, study.padded)

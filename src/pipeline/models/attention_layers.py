@@ -5,11 +5,21 @@ from typing import Any, TypeAlias
 import keras
 from keras import KerasTensor, ops
 
+from pipeline.models import masking
+
 Output: TypeAlias = KerasTensor | tuple[KerasTensor, KerasTensor]  # the second with the weights
+Mask: TypeAlias = KerasTensor | None
+
+
+class _Attention(keras.layers.Layer):
+    """A layer that takes a mask, whose output has none."""
+
+    def compute_mask(self, inputs: KerasTensor, previous_mask: Mask) -> None:
+        """Return None: Keras need not pass the mask on."""
 
 
 @keras.saving.register_keras_serializable(package="pipeline")
-class StepAttention(keras.layers.Layer):
+class StepAttention(_Attention):
     """Computes a softmax over the time steps of a sequence, and multiplies the sequence by it.
 
     For an input `x` of shape `(batch, steps, features)`:
@@ -34,6 +44,7 @@ class StepAttention(keras.layers.Layer):
     Call arguments:
         inputs: float tensor of shape `(batch, steps, features)`; `steps` must be known.
         return_attention_scores: whether to return the weights as well.
+        mask: boolean tensor of shape `(batch, steps)`, false at padded steps, whose weights are 0; None: all are true.
 
     Returns:
         The weighted input, shape `(batch, steps, features)`; with `return_attention_scores` a pair of it and the
@@ -56,10 +67,11 @@ class StepAttention(keras.layers.Layer):
         self.kernel = self.add_weight(shape=(steps, steps), initializer=self.kernel_initializer, name="kernel")
         self.bias = self.add_weight(shape=(steps,), initializer="zeros", name="bias")
 
-    def call(self, inputs: KerasTensor, return_attention_scores: bool = False) -> Output:
+    def call(self, inputs: KerasTensor, return_attention_scores: bool = False, mask: Mask = None) -> Output:
         """Weigh the steps of `inputs`; see the class for shapes and arguments."""
         by_feature = ops.transpose(inputs, (0, 2, 1))  # (batch, features, steps)
-        weights = ops.softmax(ops.matmul(by_feature, self.kernel) + self.bias, axis=-1)
+        valid = None if mask is None else ops.expand_dims(mask, 1)  # (batch, 1, steps)
+        weights = masking.softmax(ops.matmul(by_feature, self.kernel) + self.bias, valid)
         if self.shared:
             mean = ops.mean(weights, axis=1, keepdims=True)  # (batch, 1, steps)
             weights = ops.broadcast_to(mean, ops.shape(weights))
@@ -74,12 +86,13 @@ class StepAttention(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="pipeline")
-class OneStepAttention(keras.layers.Layer):
+class OneStepAttention(_Attention):
     """Puts all weight on one step, always the same one, and learns nothing.
 
     For an input `x` of shape `(batch, steps, features)`:
 
-    1. `weights`, of the shape of `x`, are 1 at `step` and 0 at all other steps.
+    1. `weights`, of the shape of `x`, are 1 at `step` and 0 at all other steps. In a sequence that ends before that
+       step, they are 1 at its last one.
     2. The output is `x * weights`.
 
     Source: the control that fixes attention before training, by Wiegreffe & Pinter (2019), "Attention is not not
@@ -103,9 +116,10 @@ class OneStepAttention(keras.layers.Layer):
         """Check that the input has the step."""
         _check_step(self.step, input_shape)
 
-    def call(self, inputs: KerasTensor, return_attention_scores: bool = False) -> Output:
+    def call(self, inputs: KerasTensor, return_attention_scores: bool = False, mask: Mask = None) -> Output:
         """Return the values at the step, and zeros at all others."""
-        fixed = ops.one_hot(self.step, inputs.shape[1], dtype=inputs.dtype)[:, None]  # (steps, 1)
+        step = self.step if mask is None else ops.minimum(self.step, _last_step(mask))
+        fixed = ops.expand_dims(ops.one_hot(step, inputs.shape[1], dtype=inputs.dtype), -1)  # ([batch, ]steps, 1)
         weights = ops.ones_like(inputs) * fixed
         output = inputs * weights
         return (output, weights) if return_attention_scores else output
@@ -149,9 +163,9 @@ class AvertedAttention(StepAttention):
         super().build(input_shape)
         _check_step(self.step, input_shape)
 
-    def call(self, inputs: KerasTensor, return_attention_scores: bool = False) -> Output:
+    def call(self, inputs: KerasTensor, return_attention_scores: bool = False, mask: Mask = None) -> Output:
         """Weigh the steps of `inputs`, and add the weight on the step to the loss."""
-        output, weights = super().call(inputs, return_attention_scores=True)
+        output, weights = super().call(inputs, return_attention_scores=True, mask=mask)
         mass = ops.mean(weights[:, self.step], axis=-1)  # (batch,)
         self.add_loss(-self.strength * ops.mean(ops.log(ops.maximum(1 - mass, keras.config.epsilon()))))
         return (output, weights) if return_attention_scores else output
@@ -168,20 +182,38 @@ def _check_step(step: int, shape: tuple[int | None, ...]) -> None:
         raise ValueError(f"step is {step}: it must be 0 to {steps - 1}")
 
 
+def _last_step(mask: KerasTensor) -> KerasTensor:
+    """Return the last valid step of each sequence, (batch,); padding is at the end."""
+    return ops.sum(ops.cast(mask, "int32"), axis=1) - 1
+
+
+def _last_state(states: KerasTensor, mask: KerasTensor) -> KerasTensor:
+    """Return the last valid state of each sequence, (batch, 1, features)."""
+    chosen = ops.one_hot(_last_step(mask), states.shape[1], dtype=states.dtype)
+    return ops.sum(states * ops.expand_dims(chosen, -1), axis=1, keepdims=True)
+
+
+def _of_values(mask: Mask) -> list[Mask] | None:
+    """Return the masks of query, values and keys, as Keras' own layers take them."""
+    return None if mask is None else [None, mask, mask]
+
+
 @keras.saving.register_keras_serializable(package="pipeline")
-class NoAttention(keras.layers.Layer):
+class NoAttention(_Attention):
     """The baseline: returns its input unchanged, with equal weights.
 
     Arguments and returns are those of `StepAttention`; the weights are 1 / steps, shape `(batch, steps, 1)`.
     """
 
-    def call(self, inputs: KerasTensor, return_attention_scores: bool = False) -> Output:
+    def call(self, inputs: KerasTensor, return_attention_scores: bool = False, mask: Mask = None) -> Output:
         """Return `inputs`."""
         weights = ops.ones_like(inputs[:, :, :1]) / inputs.shape[1]
+        if mask is not None:
+            weights = ops.expand_dims(masking.softmax(ops.zeros_like(inputs[:, :, 0]), mask), -1)
         return (inputs, weights) if return_attention_scores else inputs
 
 
-class _LastStateAttention(keras.layers.Layer):
+class _LastStateAttention(_Attention):
     """Attention over the states with the last state as the query: one vector for the whole sequence.
 
     For states `h` of shape `(batch, steps, features)`, the last of which is `q`:
@@ -202,14 +234,14 @@ class _LastStateAttention(keras.layers.Layer):
         self.units = units
         self.combine = keras.layers.Dense(units, "tanh", use_bias=False, name="combine")
 
-    def attend(self, query: KerasTensor, states: KerasTensor) -> tuple[KerasTensor, KerasTensor]:
+    def attend(self, query: KerasTensor, states: KerasTensor, mask: Mask) -> tuple[KerasTensor, KerasTensor]:
         """Return the context (batch, 1, features) and the weights, given `query` (batch, 1, features)."""
         raise NotImplementedError
 
-    def call(self, inputs: KerasTensor, return_attention_scores: bool = False) -> Output:
+    def call(self, inputs: KerasTensor, return_attention_scores: bool = False, mask: Mask = None) -> Output:
         """Attend to the states `inputs`."""
-        query = inputs[:, -1:, :]
-        context, weights = self.attend(query, inputs)
+        query = inputs[:, -1:, :] if mask is None else _last_state(inputs, mask)
+        context, weights = self.attend(query, inputs, mask)
         output = self.combine(ops.concatenate([context, query], axis=-1)[:, 0])
         return (output, weights) if return_attention_scores else output
 
@@ -230,9 +262,11 @@ class LuongAttention(_LastStateAttention):
         self.keys = keras.layers.Dense(input_shape[-1], use_bias=False, name="keys")
         self.inner = keras.layers.Attention(name="dot_product")
 
-    def attend(self, query: KerasTensor, states: KerasTensor) -> tuple[KerasTensor, KerasTensor]:
+    def attend(self, query: KerasTensor, states: KerasTensor, mask: Mask) -> tuple[KerasTensor, KerasTensor]:
         """Return the context (batch, 1, features) and the weights (batch, steps)."""
-        context, weights = self.inner([query, states, self.keys(states)], return_attention_scores=True)
+        context, weights = self.inner(
+            [query, states, self.keys(states)], mask=_of_values(mask), return_attention_scores=True
+        )
         return context, weights[:, 0]
 
 
@@ -250,10 +284,10 @@ class BahdanauAttention(_LastStateAttention):
         )
         self.inner = keras.layers.AdditiveAttention(name="additive")
 
-    def attend(self, query: KerasTensor, states: KerasTensor) -> tuple[KerasTensor, KerasTensor]:
+    def attend(self, query: KerasTensor, states: KerasTensor, mask: Mask) -> tuple[KerasTensor, KerasTensor]:
         """Return the context (batch, 1, features) and the weights (batch, steps)."""
         inputs = [self.queries(query), states, self.keys(states)]
-        context, weights = self.inner(inputs, return_attention_scores=True)
+        context, weights = self.inner(inputs, mask=_of_values(mask), return_attention_scores=True)
         return context, weights[:, 0]
 
 
@@ -274,9 +308,9 @@ class MultiHeadPooling(_LastStateAttention):
         self.heads, self.key_dim = heads, key_dim
         self.inner = keras.layers.MultiHeadAttention(heads, key_dim, name="multi_head")
 
-    def attend(self, query: KerasTensor, states: KerasTensor) -> tuple[KerasTensor, KerasTensor]:
+    def attend(self, query: KerasTensor, states: KerasTensor, mask: Mask) -> tuple[KerasTensor, KerasTensor]:
         """Return the context (batch, 1, features) and the weights (batch, steps, heads)."""
-        context, weights = self.inner(query, states, return_attention_scores=True)
+        context, weights = self.inner(query, states, value_mask=mask, return_attention_scores=True)
         return context, ops.transpose(weights[:, :, 0], (0, 2, 1))
 
     def get_config(self) -> dict[str, Any]:
@@ -285,7 +319,7 @@ class MultiHeadPooling(_LastStateAttention):
 
 
 @keras.saving.register_keras_serializable(package="pipeline")
-class SelfAttentionPooling(keras.layers.Layer):
+class SelfAttentionPooling(_Attention):
     """Keras' multi-head attention of the states over themselves, averaged over the queries.
 
     For states `h` of shape `(batch, steps, features)`:
@@ -313,10 +347,13 @@ class SelfAttentionPooling(keras.layers.Layer):
         """Create the kernels."""
         self.inner.build(input_shape, input_shape)
 
-    def call(self, inputs: KerasTensor, return_attention_scores: bool = False) -> Output:
+    def call(self, inputs: KerasTensor, return_attention_scores: bool = False, mask: Mask = None) -> Output:
         """Attend from every state to every state."""
-        context, weights = self.inner(inputs, inputs, return_attention_scores=True)
-        output, received = ops.mean(context, axis=1), ops.mean(weights, axis=2)  # (batch, heads, steps)
+        context, weights = self.inner(inputs, inputs, value_mask=mask, return_attention_scores=True)
+        queries = None if mask is None else ops.expand_dims(mask, -1)  # (batch, steps, 1)
+        output = masking.mean_over_steps(context, 1, queries)
+        queries = None if queries is None else ops.expand_dims(queries, 1)
+        received = masking.mean_over_steps(weights, 2, queries)  # (batch, heads, steps)
         return (output, ops.transpose(received, (0, 2, 1))) if return_attention_scores else output
 
     def get_config(self) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import tensorflow as tf
 from keras import KerasTensor
 from numpy.random import SeedSequence
 
-from pipeline.models import portable_algebra
+from pipeline.models import masking, portable_algebra
 from pipeline.models.output import PROBABILITY, Last
 from pipeline.models.weighing import attention_layer, weigh
 from pipeline.results.stage_files import Weights
@@ -26,7 +26,7 @@ portable_algebra.use()
 
 READER_UNITS = 64  # of the article's prequel
 
-Layers = Callable[[KerasTensor], KerasTensor]
+Layers = Callable[[KerasTensor, KerasTensor | None], KerasTensor]  # which steps are valid; None: all
 
 
 class AttentionModel(NamedTuple):
@@ -46,7 +46,9 @@ class AttentionModel(NamedTuple):
     head: keras.Model
 
 
-def build(shape: Shape, model: Model, variant: Variant, seed: SeedSequence, last: Last = PROBABILITY) -> AttentionModel:
+def build(  # noqa: PLR0913, PLR0917 (each decides what the model is)
+    shape: Shape, model: Model, variant: Variant, seed: SeedSequence, last: Last = PROBABILITY, padded: bool = False
+) -> AttentionModel:
     """Build a variant with the initial weights of a seed.
 
     - before: input, attention layer, LSTM, dense sigmoid (for more than two classes, softmax);
@@ -61,6 +63,8 @@ def build(shape: Shape, model: Model, variant: Variant, seed: SeedSequence, last
         variant: the attention layer and its placement.
         seed: of the initial weights: Keras' default initializers, each with a draw of its own.
         last: the last layer; by default, it gives the probability of label 1.
+        padded: whether steps that hold `PADDING` are passed over. They hold it in what is attended to, too, and in the
+            attention layer's output, if that has steps; a dense layer over all steps reads zeros there.
 
     Raises:
         UserError: if the variant's attention layer cannot be used in this way.
@@ -73,26 +77,36 @@ def build(shape: Shape, model: Model, variant: Variant, seed: SeedSequence, last
     kernel = keras.initializers.GlorotUniform(draws[3])
     output = keras.layers.Dense(*last, kernel_initializer=kernel, name="output")
     inputs = keras.Input((shape.time_steps, shape.input_dim), name="sequence")
-    values = inputs if before else reader(inputs)
+    values = inputs if before else _passing_over(reader, inputs, padded)
     layer = attention_layer(variant, draws[0])
-    weighted, weights = weigh(layer, values, variant, draws[0])
-    after = reader if before else keras.layers.Flatten(name="flatten")
-    head: Layers = output if weighted.ndim == 2 else lambda states: output(after(states))
+    weighted, weights = weigh(layer, values, variant, draws[0], padded)
+    flatten = keras.layers.Flatten(name="flatten")
+    after: Layers = reader if before else lambda states, _: flatten(states)
+
+    def head(states: KerasTensor) -> KerasTensor:
+        return output(states if weighted.ndim == 2 else after(*masking.opened(states, padded)))
+
     part, attended = keras.Input(weighted.shape[1:], name="weighted"), keras.Input(values.shape[1:], name="values")
     return AttentionModel(
         classifier=keras.Model(inputs, head(weighted), name=variant.name),
         attention=keras.Model(inputs, weights),
         values=keras.Model(inputs, values),
-        attend=keras.Model(attended, weigh(layer, attended, variant, draws[0])),
+        attend=keras.Model(attended, weigh(layer, attended, variant, draws[0], padded)),
         head=keras.Model(part, head(part)),
     )
+
+
+def _passing_over(reader: Layers, inputs: KerasTensor, padded: bool) -> KerasTensor:
+    """Return the states of a reader, with the padding where its inputs have it."""
+    values, valid = masking.opened(inputs, padded)
+    return masking.closed(reader(values, valid), valid)
 
 
 def _dense_reader(draws: list[int]) -> Layers:
     flatten = keras.layers.Flatten(name="flatten")
     kernel = keras.initializers.GlorotUniform(draws[1])
     dense = keras.layers.Dense(READER_UNITS, kernel_initializer=kernel, name="dense")
-    return lambda weighted: dense(flatten(weighted))
+    return lambda weighted, _: dense(flatten(weighted))
 
 
 def recurrent_layers(model: Model, sequences: bool, draws: list[int]) -> Layers:
@@ -109,7 +123,7 @@ def recurrent_layers(model: Model, sequences: bool, draws: list[int]) -> Layers:
         last = number == len(model.layers) - 1
         name = f"{model.cell}{number + 1 if number else ''}"
         layers.append(_recurrent_layer(model, units, sequences or not last, seeds, name))
-    return lambda values: reduce(lambda states, layer: layer(states), layers, values)
+    return lambda values, valid: reduce(lambda states, layer: layer(states, mask=valid), layers, values)
 
 
 def _recurrent_layer(model: Model, units: int, sequences: bool, seeds: list[int], name: str) -> keras.layers.Layer:
@@ -140,9 +154,9 @@ def _recurrent_layer(model: Model, units: int, sequences: bool, seeds: list[int]
 
 
 @lru_cache(maxsize=1)
-def classifier(shape: Shape, model: Model, variant: Variant, last: Last) -> keras.Model:
+def classifier(shape: Shape, model: Model, variant: Variant, last: Last, padded: bool = False) -> keras.Model:
     """Return a variant's classifier, built once in a process, to be given trained weights."""
-    return build(shape, model, variant, SeedSequence(0), last).classifier
+    return build(shape, model, variant, SeedSequence(0), last, padded).classifier
 
 
 def get_weights(model: keras.Model) -> Weights:

@@ -49,8 +49,8 @@ def train_seed(study: Study, seed: int, split: Split, held_out: Split, observe: 
     variance = float(y.var(dtype=np.float64)) if study.regression else 1.0
     output = output_of(study.regression, split.classes, variance)
     goal = Goal(output, class_weights(y, output, study.train.class_weights))
-    compiled = _compiled(shape, study.model, study.train, variant, goal)
-    start = build(shape, study.model, variant, initial, output.last)
+    compiled = _compiled(shape, study.model, study.train, variant, goal, study.padded)
+    start = build(shape, study.model, variant, initial, output.last, study.padded)
     compiled.reset(start.classifier)
     curve, snapshots = _fit(compiled, split, study.train, default_rng(order), observe)
     loss, scores = output.held_out(compiled.predict, held_out)
@@ -77,7 +77,9 @@ class _Compiled(NamedTuple):
 
 
 @lru_cache(maxsize=8)  # the controls train a variant on several kinds of samples
-def _compiled(shape: Shape, model: Model, train: Train, variant: Variant, goal: Goal) -> _Compiled:
+def _compiled(  # noqa: PLR0913, PLR0917 (each decides what is compiled)
+    shape: Shape, model: Model, train: Train, variant: Variant, goal: Goal, padded: bool
+) -> _Compiled:
     import keras
 
     from pipeline.models.build import build
@@ -85,7 +87,7 @@ def _compiled(shape: Shape, model: Model, train: Train, variant: Variant, goal: 
     from pipeline.models.functions import in_batches
     from pipeline.models.weighing import gives_relevance
 
-    built = build(shape, model, variant, SeedSequence(0), goal.output.last)
+    built = build(shape, model, variant, SeedSequence(0), goal.output.last, padded)
     gives_relevance(built.attention, shape, variant.name)  # wrong weights are told before minutes of training
     optimizer = keras.optimizers.Adam(train.learning_rate)
     optimizer.build(built.classifier.trainable_variables)

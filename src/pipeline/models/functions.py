@@ -70,9 +70,11 @@ class Functions(NamedTuple):
 
 
 @lru_cache(maxsize=8)  # the controls read a variant that was trained on several kinds of samples
-def functions(shape: Shape, model: Model, variant: Variant, output: Output = TWO_CLASSES.output) -> Functions:
-    """Return a variant's functions, traced once in a process for all its weights."""
-    built = build(shape, model, variant, SeedSequence(0), Last(output.last.units, "linear"))
+def functions(
+    shape: Shape, model: Model, variant: Variant, output: Output = TWO_CLASSES.output, padded: bool = False
+) -> Functions:
+    """Return a variant's functions, traced once in a process for all its weights; `padded` is that of `build`."""
+    built = build(shape, model, variant, SeedSequence(0), Last(output.last.units, "linear"), padded)
     values = in_batches(built.values) if variant.placement == "after" else np.asarray
     attend, relevance = in_batches(built.attend), gives_relevance(built.attention, shape, variant.name)
     if output.last.units > 1:

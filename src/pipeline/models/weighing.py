@@ -10,6 +10,7 @@ import numpy as np
 from keras import KerasTensor, ops
 from numpy.typing import NDArray
 
+from pipeline.models import masking
 from pipeline.models.attention_layers import StepAttention
 from pipeline.settings.project import UserError
 from pipeline.settings.schema import Shape, Variant
@@ -44,7 +45,7 @@ def attention_layer(variant: Variant, seed: int) -> keras.layers.Layer:
 
 
 def weigh(
-    layer: keras.layers.Layer, values: KerasTensor, variant: Variant, seed: int
+    layer: keras.layers.Layer, values: KerasTensor, variant: Variant, seed: int, padded: bool = False
 ) -> tuple[KerasTensor, KerasTensor]:
     """Return the output of an attention layer for values (batch, steps, features), and its weights (batch, steps, k).
 
@@ -52,12 +53,15 @@ def weigh(
     step receives. So do the weights (batch, queries, steps) of Keras' own layers, and of a layer whose weights sum to 1
     over the last axis and not over the one before.
 
+    With `padded`, padded steps hold `PADDING`. The layer gets zeros there, and which steps are valid if it takes that;
+    padded queries are in no mean; the output holds `PADDING` again.
+
     A `UserError` if the layer does not return such a pair.
     """
     steps, subject = values.shape[1], f"variant {variant.name}: its attention layer"
     try:
         with _keras_draws(seed):
-            weighted, weights = _called(layer, values)
+            weighted, weights, valid = _called(layer, values, padded)
     except Exception as error:  # a user's layer may raise anything
         reason = f"cannot give (output, weights) for {tuple(values.shape)}: {_line(error)}."
         raise UserError(f"{subject} {reason}") from error
@@ -70,21 +74,36 @@ def weigh(
         wanted = "(batch, units) or (batch, steps, features)"
         raise UserError(f"{subject} gives an output of shape {tuple(weighted.shape)}: it must be {wanted}.")
     if by_heads:
-        return weighted, ops.transpose(ops.mean(weights, axis=2), (0, 2, 1))
+        return weighted, ops.transpose(_received(weights, 2, valid), (0, 2, 1))
     if shape[1:] == (steps, steps) and _of_queries(layer, values, subject):
-        return weighted, ops.expand_dims(ops.mean(weights, axis=1), -1)
+        return weighted, ops.expand_dims(_received(weights, 1, valid), -1)
     return weighted, weights if len(shape) == 3 else ops.expand_dims(weights, -1)
 
 
-def _called(layer: keras.layers.Layer, values: KerasTensor) -> tuple[KerasTensor, KerasTensor]:
-    """Return output and weights of a layer."""
+def _called(
+    layer: keras.layers.Layer, values: KerasTensor, padded: bool
+) -> tuple[KerasTensor, KerasTensor, KerasTensor | None]:
+    """Return output and weights of a layer, and which steps are valid; None if all are."""
+    values, valid = masking.opened(values, padded)
     if isinstance(layer, OF_TENSORS):
-        output, weights = layer(values, values, return_attention_scores=True)
+        masks = {"value_mask": valid} if padded else {}
+        output, weights = layer(values, values, **masks, return_attention_scores=True)
     elif isinstance(layer, OF_LISTS):
-        output, weights = layer([values, values], return_attention_scores=True)
+        masks = {"mask": [valid, valid]} if padded else {}
+        output, weights = layer([values, values], **masks, return_attention_scores=True)
     else:
-        output, weights = layer(values, return_attention_scores=True)
-    return output, weights
+        masks = {}
+        if padded and masking.reads_mask(layer):
+            masks, layer.supports_masking = {"mask": valid}, True  # else Keras warns that no other layer sees it
+        output, weights = layer(values, **masks, return_attention_scores=True)
+    return masking.closed(output, valid), weights, valid
+
+
+def _received(weights: KerasTensor, axis: int, valid: KerasTensor | None) -> KerasTensor:
+    """Return the mean of weights (batch, [heads, ]queries, steps) over the valid queries, whose axis is given."""
+    if valid is not None:
+        valid = ops.expand_dims(valid, -1) if axis == 1 else ops.expand_dims(ops.expand_dims(valid, 1), -1)
+    return masking.mean_over_steps(weights, axis, valid)
 
 
 def _of_queries(layer: keras.layers.Layer, values: KerasTensor, subject: str) -> bool:

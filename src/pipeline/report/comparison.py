@@ -113,7 +113,9 @@ def _write_figures(
         "learning": figures.learning([(r.variant.name, *r.course()[:2], r.curves(score)) for r in results], key),
     }
     if key.any():
-        drawn["explanations"] = figures.explanations(computed.explanations, key.sum() / len(key), results[0].classes())
+        drawn["explanations"] = figures.explanations(
+            computed.explanations, next(iter(results[0].attended.values())).uniform_mass, results[0].classes()
+        )
     if not computed.effects.empty:
         drawn["effects"] = figures.forest(computed.effects, effects.SIGNIFICANCE)
     if one_feature := _one_feature(controls):

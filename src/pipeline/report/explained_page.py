@@ -37,7 +37,7 @@ def write(folder: Path, explained: Explained, title: str, classes: tuple[str, ..
     """
     maps = {name: np.asarray(getattr(explained, name), np.float64) for name in TITLES}
     means = {name: np.abs(values).mean(axis=0) for name, values in maps.items()}
-    figures.save(draw(explained.x.mean(axis=0, dtype=np.float64), means, signed=False), folder / "mean.png")
+    figures.save(draw(_mean(explained.x), means, signed=False), folder / "mean.png")
     predicted, numbers = _predictions(explained, classes)
     output = "prediction" if classes is None else "log-odds of the class that the page names"
     parts = [f"# {title}", WORDS.format(raises="red", output=output)]
@@ -49,6 +49,13 @@ def write(folder: Path, explained: Explained, title: str, classes: tuple[str, ..
         parts += [f"## Sample {number}: {predicted} {value}", f"![]({name})"]
     parts += ["## Predictions", markdown(DataFrame({"sample": range(len(numbers)), predicted: numbers}))]
     write_text(folder / "index.html", html_page.html("\n\n".join(parts), folder))
+
+
+def _mean(x: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return the mean of samples at each step, (steps, features), without the padding, which is NaN; NaN if all is."""
+    given = ~np.isnan(x)
+    total = np.where(given, x, 0).sum(axis=0, dtype=np.float64)
+    return np.asarray(total / np.where(given.any(axis=0), given.sum(axis=0), np.nan))
 
 
 def _predictions(explained: Explained, classes: tuple[str, ...] | None) -> tuple[str, list[str]]:

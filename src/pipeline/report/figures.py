@@ -14,7 +14,7 @@ from pandas import DataFrame
 
 from pipeline.report.effects import EXPLORATORY, UNSHARING
 from pipeline.report.titles import CURVES, MEASURES, SHOWN, by_label
-from pipeline.results.stage_files import AttendedSeed
+from pipeline.results.stage_files import PADDING_MASS, AttendedSeed
 
 # Okabe & Ito (2008), https://jfly.uni-koeln.de/color/
 BLUE, DARK_BLUE, VERMILION, GREY, BLACK = "#56B4E9", "#0072B2", "#D55E00", "#555555", "#000000"
@@ -49,7 +49,8 @@ def _bars(ax: Axes, seeds: list[AttendedSeed]) -> None:
         spread = np.linspace(-0.25, 0.25, len(vectors))[:, None]
         ax.plot(steps + spread, vectors, ".", color=BLACK, markersize=3)
         ax.plot([], [], ".", color=BLACK, label=f"single seeds ({len(vectors)})")
-    ax.axhline(1 / len(steps), color=GREY, linestyle="--", linewidth=1, label="uniform attention")
+    if PADDING_MASS not in seeds[0].measures:  # else its mean over the samples is not the same at all steps
+        ax.axhline(1 / len(steps), color=GREY, linestyle="--", linewidth=1, label="uniform attention")
     ax.set_xticks(steps[:: max(1, len(steps) // 10)])
     ax.set_ylim(0, 1)
 

@@ -54,7 +54,7 @@ def render(study: Study, tables: Tables, results: list[VariantResult]) -> str:
         trained=CURVES[trained_score(study.regression)],
         significance=SIGNIFICANCE,
         options=task_options(study.task),
-        uniform_mass=key.sum() / len(key),
+        uniform_mass=next(iter(results[0].attended.values())).uniform_mass,
         fixed=fixed,
         where=where,
         answer=sentences.answer(tables, study, where),

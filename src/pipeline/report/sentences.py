@@ -53,7 +53,7 @@ def _share_correct(runs: DataFrame, settings: Compare) -> str:
 def _needed(tables: Tables, study: Study) -> str:
     """Return how many runs learn the task without trained attention, and keep their score with the mean attention."""
     limit, parts = getattr(study.compare.thresholds, study.score), []
-    fixed = f"with every attention weight fixed at 1/{study.data.time_steps}"
+    fixed = f"with every attention weight fixed at 1/{'T of its T steps' if study.padded else study.data.time_steps}"
     for control, words in ((UNIFORM, fixed), (NO_ATTENTION, "without attention")):
         runs = tables.controls[tables.controls["control"] == control]
         if not runs.empty:

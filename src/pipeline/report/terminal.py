@@ -15,7 +15,7 @@ from pipeline.report.titles import MEASURES, SCORES, counted, score_in
 from pipeline.report.verdicts import CORRECT, UNJUDGED
 from pipeline.results.file_formats import read_csv
 from pipeline.results.folders import shown
-from pipeline.results.stage_files import WEIGHT_SUM, AttendedSeed, ControlRun, TrainedSeed
+from pipeline.results.stage_files import PADDING_MASS, WEIGHT_SUM, AttendedSeed, ControlRun, TrainedSeed
 from pipeline.settings.schema import Tracking
 
 BLOCKS = "▁▂▃▄▅▆▇█"
@@ -49,6 +49,10 @@ def show_attention(variants: dict[str, dict[int, AttendedSeed]]) -> None:
         if (key == 1).any():
             table.add_row("", "".join("^" if share == 1 else " " for share in key))
     _print(table)
+    for variant, attended in variants.items():
+        on_padding = [result.measures[PADDING_MASS] for result in attended.values() if PADDING_MASS in result.measures]
+        if on_padding:
+            print(f"{variant}: {np.mean(on_padding):.3f} of its attention is on padding.")
 
 
 def show_vector(result: AttendedSeed) -> None:

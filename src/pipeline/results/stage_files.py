@@ -29,6 +29,8 @@ BATCHES, CLASSES = "batches", "classes.json"
 LEARNING = ("batches", "vectors", "key_mass")
 STRETCHES = 50  # of a sequence that occlusion replaces one at a time, at most
 WEIGHT_SUM = "weight_sum"  # the measure that only relevance has, weights whose sum over the steps may be any
+PADDING_MASS = "padding_mass"  # the measure that only sequences of different lengths have: attention on padded steps
+UNIFORM_MASS = "uniform_mass"  # the key mass of uniform attention, a measure where samples have other lengths
 UNTRAINED, VALUE_WEIGHTED = "untrained attention", "value-weighted attention"  # listed among the explanations
 # Names of controls.
 UNIFORM, NO_ATTENTION, OTHER_CODING = "frozen uniform", "no attention", "other coding"
@@ -90,6 +92,11 @@ class AttendedSeed(NamedTuple):
     def relevance(self) -> bool:
         """Whether the weights of the model are relevance; `vector` and `measures` are of weights that sum to 1."""
         return WEIGHT_SUM in self.measures and not isnan(self.measures[WEIGHT_SUM])
+
+    @property
+    def uniform_mass(self) -> float:
+        """The key mass that uniform attention gives; 0 without a mask."""
+        return self.measures.get(UNIFORM_MASS, float(self.key.sum() / len(self.key)))
 
     def attention_hash(self) -> str:
         """Return a hash of the vector and the measures, to nine digits."""

@@ -193,6 +193,11 @@ class Study:
         """Whether labels are numbers to predict, not classes."""
         return self.score == "r2"
 
+    @property
+    def padded(self) -> bool:
+        """Whether sequences may be of different lengths: models then pass over padded steps."""
+        return bool(self.task.get("padded", False))
+
     def chosen_variant(self) -> Variant:
         """Return the variant of a stage that works on one; if none was chosen, a `UserError` names those that exist."""
         if self.variant is None:

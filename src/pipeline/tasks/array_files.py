@@ -34,16 +34,19 @@ def changed(path: str) -> int:
         raise UserError(f"task.path is {path}: {error.strerror}.") from error
 
 
-def read(path: str, ignore: tuple[str, ...] = ()) -> Arrays:
+def read(path: str, ignore: tuple[str, ...] = (), ragged: bool = False) -> Arrays:
     """Return name -> array of a file, without those to ignore; in a table, each column is an array.
+
+    With `ragged`, lists of different lengths end in NaN or false, as in `filled`.
 
     The array of an .npy file is called arr_0, as NumPy calls the first one without a name in an .npz file. A
     `UserError` if the file cannot be read.
     """
     changed(path)
-    readers = {"npz": _npz, "npy": _npy, "csv": _csv, "parquet": _parquet}
+    readers = {"npz": _npz, "npy": _npy, "csv": _csv}
     try:
-        return readers[path.rpartition(".")[2]](path, ignore)
+        kind = path.rpartition(".")[2]
+        return _parquet(path, ignore, ragged) if kind == "parquet" else readers[kind](path, ignore)
     except UserError:
         raise
     except OSError as error:
@@ -64,7 +67,8 @@ def _not_pickled(path: str, name: str, arrays: Any) -> NDArray[Any]:
     except ValueError as error:
         if "allow_pickle" not in str(error):
             raise
-        advice = f"save texts as {name}.astype(str), and sequences of one length as an array of numbers"
+        lengths = "as numbers, with NaN behind the end of shorter ones (task.padded=true)"
+        advice = f"save texts as {name}.astype(str), and sequences {lengths}"
         raise UserError(
             f"task.path is {path}: {name} is an array of Python objects (dtype=object), which could run code: {advice}."
         ) from error
@@ -86,13 +90,13 @@ def _csv(path: str, ignore: tuple[str, ...]) -> Arrays:
     return {str(name): frame[name].to_numpy() for name in frame.columns if name not in ignore}
 
 
-def _parquet(path: str, ignore: tuple[str, ...]) -> Arrays:
+def _parquet(path: str, ignore: tuple[str, ...], ragged: bool) -> Arrays:
     from pyarrow import parquet
 
     table = parquet.read_table(ROOT / path)
     _check_table(path, table.num_rows, table.column_names)
     names = [name for name in table.column_names if name not in ignore and not name.startswith(UNNAMED)]
-    return {name: _nested(path, name, table.column(name)) for name in names}
+    return {name: _nested(path, name, table.column(name), ragged) for name in names}
 
 
 def _check_table(path: str, rows: int, names: list[str]) -> None:
@@ -105,21 +109,42 @@ def _check_table(path: str, rows: int, names: list[str]) -> None:
         raise UserError(f"task.path is {path}: it has no rows.")
 
 
-def _nested(path: str, name: str, chunks: "pa.ChunkedArray") -> NDArray[Any]:
-    """Return a column of values, or of lists of equal length, or of such lists, as an array."""
+def _nested(path: str, name: str, chunks: "pa.ChunkedArray", ragged: bool) -> NDArray[Any]:
+    """Return a column of values, or of lists of equal length, or of such lists, as an array.
+
+    With `ragged`, the lists of the samples may be of different lengths.
+    """
     import pyarrow.compute as pc
     from pyarrow import types
 
     is_category = types.is_dictionary(chunks.type)
     column = (chunks.cast(chunks.type.value_type) if is_category else chunks).combine_chunks()
-    shape = [len(column)]
+    shape, ends = [len(column)], None
     while types.is_list(column.type) or types.is_large_list(column.type) or types.is_fixed_size_list(column.type):
         lengths = pc.fill_null(pc.list_value_length(column), -1).to_numpy(zero_copy_only=False)
-        if (lengths != lengths[:1]).any() or -1 in lengths:
+        differ = bool((lengths != lengths[:1]).any())
+        if ragged and differ and len(shape) == 1 and ends is None and -1 not in lengths:
+            ends, shape = lengths, [int(lengths.sum())]
+            column = column.flatten()
+            continue
+        if differ or -1 in lengths:
             raise UserError(f"task.path is {path}: {_ragged(name, lengths, shape)}.")
         shape.append(lengths[0])
         column = column.flatten()
-    return np.asarray(column.to_numpy(zero_copy_only=False).reshape(shape))
+    values = np.asarray(column.to_numpy(zero_copy_only=False).reshape(shape))
+    return values if ends is None else filled(values, ends)
+
+
+def filled(rows: NDArray[Any], lengths: NDArray[Any]) -> NDArray[Any]:
+    """Return the rows of samples, one after the other, as (samples, steps, ...): NaN or false after a sample's last.
+
+    `lengths` (samples,) are the numbers of its rows.
+    """
+    given = np.arange(lengths.max()) < lengths[:, None]
+    none, kind = (False, bool) if rows.dtype.kind == "b" else (np.nan, rows.dtype if rows.dtype.kind == "f" else float)
+    whole = np.full((*given.shape, *rows.shape[1:]), none, kind)
+    whole[given] = rows
+    return whole
 
 
 def _ragged(name: str, lengths: NDArray[Any], shape: list[int]) -> str:
@@ -128,7 +153,8 @@ def _ragged(name: str, lengths: NDArray[Any], shape: list[int]) -> str:
     usual = values[counts.argmax()]
     others = np.unique(np.flatnonzero((lengths != usual) | (lengths < 0)) // max(np.prod(shape[1:], dtype=int), 1))
     found = f"in {len(others)} of {shape[0]} samples not {usual}, as in most (the first is sample {others[0]})"
-    return f"{name}: its lists are of different lengths, {found}; all sequences must have the same number of steps"
+    wanted = "all must have the same number of steps, unless task.padded is true"
+    return f"{name}: its lists are of different lengths, {found}; {wanted}"
 
 
 def numbers(path: str, name: str, array: NDArray[Any], row: str = "sample") -> NDArray[np.float32]:

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from pipeline.settings.project import UserError
 from pipeline.settings.schema import Shape
-from pipeline.tasks import array_files
+from pipeline.tasks import array_files, user_lengths
 from pipeline.tasks.array_files import listed
 
 UNUSED = ("y", "mask")  # arrays of a file of training samples, which an explanation does not need
@@ -30,13 +30,20 @@ def samples_in(path: str) -> NDArray[Any]:
     return arrays[name]
 
 
-def check_shape(x: NDArray[Any], shape: Shape) -> NDArray[np.float32]:
-    """Return samples as float32; a `UserError` unless they are finite numbers (samples, *shape)."""
+def check_shape(x: NDArray[Any], shape: Shape, padded: bool = False) -> NDArray[np.float32]:
+    """Return samples as float32; a `UserError` unless they are finite numbers (samples, *shape).
+
+    With `padded`, samples may end before the last step: they have fewer steps, or are NaN from there on. What follows
+    is `PADDING`.
+    """
     found = x[:, :, None] if x.ndim == 2 and shape.input_dim == 1 else x
+    absent = shape.time_steps - found.shape[1] if found.ndim == 3 else 0
+    if padded and absent > 0:
+        found = np.pad(found.astype(np.float32), ((0, 0), (0, absent), (0, 0)), constant_values=np.nan)
     if found.shape[1:] != shape or not len(found):
         wanted = f"(samples, {shape.time_steps}, {shape.input_dim}), as those that the model was trained on"
         raise UserError(f"samples are {x.shape}: they must be {wanted}.")
     try:
-        return array_files.numbers("", "x", found)
+        return user_lengths.marked("", found, None)[0] if padded else array_files.numbers("", "x", found)
     except UserError as error:
         raise UserError(str(error).replace("task.path is : ", "samples: ", 1)) from error

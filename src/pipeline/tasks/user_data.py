@@ -7,17 +7,18 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
+from pipeline.results.padding import some_valid
 from pipeline.results.splits import Meaning, Samples
 from pipeline.settings.project import UserError
 from pipeline.settings.schema import CLASSIFICATION, REGRESSION, Data
-from pipeline.tasks import array_files, user_labels, user_scale, user_splits, user_tables
+from pipeline.tasks import array_files, user_labels, user_lengths, user_scale, user_splits, user_tables
 from pipeline.tasks.array_files import Arrays, listed, numbers
 from pipeline.tasks.user_scale import Scale, Standardise
 from pipeline.tasks.user_splits import Given, Rows
 from pipeline.tasks.user_tables import Found, Names
 
-USUAL = ("x", "y", "mask", "split", "groups")  # names of arrays
-FIRST = ("arr_0", "arr_1", "arr_2", "", "")  # what NumPy calls arrays that are saved without a name
+USUAL = ("x", "y", "mask", "split", "groups", "lengths")  # names of arrays
+FIRST = ("arr_0", "arr_1", "arr_2", "", "", "")  # what NumPy calls arrays that are saved without a name
 
 
 class OfFile(NamedTuple):
@@ -60,6 +61,8 @@ def samples_of_file(
     split: str | None = None,
     groups: str | None = None,
     standardise: Standardise = "auto",
+    padded: bool = False,
+    lengths: str | None = None,
     kind: str = CLASSIFICATION,
     tell: bool = False,
     first: int = 0,
@@ -85,6 +88,9 @@ def samples_of_file(
         split: the name of what says of each sample whether it is to train, validate or test on, if it is not `split`.
         groups: the name of what says which samples belong together, on one side only, if it is not `groups`.
         standardise: whether x, and y of a regression, get mean 0 and standard deviation 1: see `user_scale.scale_of`.
+        padded: whether samples may end before the last step: where x is NaN from there on, a list or a table has fewer
+            steps, or `lengths` says so. What follows is `PADDING`.
+        lengths: the name of the array that says after how many steps each sample ends, if it is not `lengths`.
         kind: "classification", whose labels become 0, 1 and so on, or "regression".
         tell: whether to print how the file was read, before its first sample, if that is not obvious.
         first: the position of the first sample in the order of samples, which starts again at its end.
@@ -93,7 +99,7 @@ def samples_of_file(
         UserError: if the file cannot be read, or its arrays do not fit.
     """
     del background, labels
-    names = Names(x, y, mask, sample, step, tuple(ignore or ()), split, groups, standardise)
+    names = Names(x, y, mask, sample, step, tuple(ignore or ()), split, groups, standardise, lengths, padded)
     file = _all_samples(path, array_files.changed(path), kind, names)
     shape = file.samples[0].shape
     for (name, wanted), found in zip(data.shape._asdict().items(), shape[1:], strict=True):
@@ -122,8 +128,10 @@ def samples_of_file(
 
 def meaning_of_file(data: Data, path: str, kind: str, ignore: list[str] | None = None, **options: Any) -> Meaning:
     """Return what the numbers in `samples_of_file` mean, given the same options."""
-    known = {name: options.get(name) for name in Names._fields if name not in ("ignore", "standardise")}
-    names = Names(**known, ignore=tuple(ignore or ()), standardise=options.get("standardise", "auto"))
+    known = {name: options.get(name) for name in Names._fields if name not in ("ignore", "standardise", "padded")}
+    padded = options.get("padded", False)
+    scaling = options.get("standardise", "auto")
+    names = Names(**known, ignore=tuple(ignore or ()), standardise=scaling, padded=padded)
     changed = array_files.changed(path)
     scales = _prepared(path, changed, kind, names, data).scales
     classes = _all_samples(path, changed, kind, names).classes
@@ -134,8 +142,12 @@ def meaning_of_file(data: Data, path: str, kind: str, ignore: list[str] | None =
 def _all_samples(path: str, changed: int, kind: str, names: Names) -> OfFile:
     """Return all samples of a file; a `UserError` if they do not fit each other."""
     del changed  # only a part of the cache's key
-    found = _found(path, array_files.read(path, names.ignore), names)
-    x, said, mask = found.x, [found.form], np.zeros(found.x.shape[:2], bool)
+    found = _found(path, array_files.read(path, names.ignore, names.padded), names)
+    if names.padded:
+        x, ends = user_lengths.marked(path, found.x, found.lengths)
+    else:
+        x, ends = found.x, user_lengths.hint(found.x)
+    said, mask = [found.form, ends], np.zeros(x.shape[:2], bool)
     classes: tuple[str, ...] = ()
     if kind == REGRESSION:
         y = user_labels.targets(path, found.y, len(x))
@@ -143,7 +155,7 @@ def _all_samples(path: str, changed: int, kind: str, names: Names) -> OfFile:
         y, classes, mapped = user_labels.classes(path, found.y, len(x))
         said.append(mapped)
     if found.mask is not None:
-        mask = _mask(path, found.mask, x.shape)
+        mask = _mask(path, found.mask, x)
         said.append("a step is a key step where mask marks any of its features" if found.mask.ndim == 3 else "")
     told = {"split": "split says which samples are trained on", "groups": "no value of groups is on two sides"}
     said += [words for name, words in told.items() if getattr(found.given, name) is not None]
@@ -162,12 +174,18 @@ def _prepared(path: str, changed: int, kind: str, names: Names, data: Data) -> P
     x, y, _ = file.samples
     rows: Rows = user_splits.order(path, None if kind == REGRESSION else y, file.given, data, len(x))
     training = rows[: data.train_samples]
-    found = {"x": user_scale.scale_of(x[training], names.standardise)}
+    found = {"x": user_scale.scale_of(_unpadded(x[training]), names.standardise)}
     if kind == REGRESSION:
         found["y"] = user_scale.scale_of(y[training, None], names.standardise)
     scales = {name: scale for name, scale in found.items() if scale is not None}
     said = [*file.said, *(user_scale.said(name, scale, names.standardise) for name, scale in found.items())]
     return Prepared(rows, scales, "; ".join(filter(None, said)))
+
+
+def _unpadded(x: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return samples as they are, or, if steps are padded, all steps that are not, (steps, features)."""
+    valid = some_valid(x)
+    return x if valid is None else x[valid]
 
 
 def _found(path: str, arrays: Arrays, names: Names) -> Found:
@@ -179,6 +197,8 @@ def _found(path: str, arrays: Arrays, names: Names) -> Found:
         raise UserError(f"task.{absent} is null: {advice}.")
     if names.sample is not None and not is_table:
         raise UserError(f"task.sample is {names.sample}: it must be null, as {path} is not a table of plain columns.")
+    if is_table and names.lengths is not None:
+        raise UserError(f"task.lengths is {names.lengths}: it must be null, as {path} is a table of plain columns.")
     if is_table:
         return (user_tables.wide if names.sample is None else user_tables.long)(path, arrays, names)
     return _arrays(path, arrays, names)
@@ -197,7 +217,7 @@ def _arrays(path: str, arrays: Arrays, names: Names) -> Found:
     wanted = (getattr(names, option) for option in USUAL)
     read = {option: name or other for option, name, other in zip(USUAL, wanted, usual, strict=True)}
     user_tables.chosen(path, arrays, read)
-    x, y, mask, split, groups = (None if name is None else arrays[name] for name in read.values())
+    x, y, mask, split, groups, lengths = (None if name is None else arrays[name] for name in read.values())
     if x is None or y is None:
         advice = "name them in task.x and task.y if they have other names"
         raise UserError(f"task.path is {path}: it holds {listed(arrays)}; it must hold x and y: {advice}.")
@@ -211,11 +231,15 @@ def _arrays(path: str, arrays: Arrays, names: Names) -> Found:
     if x.ndim != 3 or not len(x):
         advice = "it must be (samples, time steps, features), or (samples, time steps) of one feature"
         raise UserError(f"task.path is {path}: x is {x.shape}: {advice}.")
-    return Found(numbers(path, "x", x), y, mask, form, Given(split, groups))
+    if not names.padded:
+        user_lengths.refuse(path, x, read["lengths"])
+        x = numbers(path, "x", x)
+    return Found(x, y, mask, form, Given(split, groups), lengths)
 
 
-def _mask(path: str, mask: NDArray[Any], shape: tuple[int, ...]) -> NDArray[np.bool_]:
-    """Return a valid mask as one of steps, (samples, steps); `shape` is that of x."""
+def _mask(path: str, mask: NDArray[Any], x: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Return a valid mask of samples `x` as one of steps, (samples, steps)."""
+    shape, valid = x.shape, some_valid(x)
     if mask.shape not in (shape, shape[:2]) or mask.dtype.kind not in "biuf":
         wanted = f"it must be {shape[:2]}, or {shape}, of true and false"
         raise UserError(f"task.path is {path}: mask is {mask.dtype} {mask.shape}: {wanted}.")
@@ -228,7 +252,10 @@ def _mask(path: str, mask: NDArray[Any], shape: tuple[int, ...]) -> NDArray[np.b
     if not marked.any():
         advice = "it must mark the key steps of some samples, or be left out"
         raise UserError(f"task.path is {path}: mask marks nothing: {advice}.")
-    if marked.all():
+    if valid is not None and (marked & ~valid).any():
+        found = f"mask marks steps behind the ends of {(marked & ~valid).any(axis=1).sum()} samples"
+        raise UserError(f"task.path is {path}: {found}: it must be false there.")
+    if (marked if valid is None else marked | ~valid).all():
         advice = "it must distinguish key steps from others, or be left out"
         raise UserError(f"task.path is {path}: mask marks every step: {advice}.")
     return marked

@@ -5,6 +5,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.results.padding import PADDING
 from pipeline.results.splits import Split
 from pipeline.tasks.array_files import listed
 
@@ -21,8 +22,9 @@ class Scale(NamedTuple):
     sd: tuple[float, ...]
 
     def applied(self, values: Array) -> Array:
-        """Return values (..., features) on this scale."""
-        return np.asarray((values - np.array(self.mean)) / np.array(self.sd), np.float32)
+        """Return values (..., features) on this scale; padding stays as it is."""
+        scaled = np.asarray((values - np.array(self.mean)) / np.array(self.sd))
+        return np.where(values == np.float32(PADDING), PADDING, scaled).astype(np.float32)
 
     def undone(self, values: NDArray[np.floating]) -> NDArray[np.float64]:
         """Return numbers on this scale, (samples,), as they were before."""

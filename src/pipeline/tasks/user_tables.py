@@ -16,7 +16,7 @@ Array = NDArray[Any]
 class Names(NamedTuple):
     """Options of the task `file`: names of arrays or columns, None where there is none or it has its usual name.
 
-    `standardise` is whether numbers are standardised.
+    `standardise` is whether numbers are standardised, `padded` whether samples may be of different lengths.
     """
 
     x: str | None
@@ -28,13 +28,17 @@ class Names(NamedTuple):
     split: str | None = None
     groups: str | None = None
     standardise: Standardise = "auto"
+    lengths: str | None = None
+    padded: bool = False
 
 
 class Found(NamedTuple):
     """What a file holds, before all but x is checked, and how it was read.
 
-    x (samples, steps, features), float32; y one entry per sample; mask (samples, steps), (samples, steps, features) or
-    None; form: a part of a sentence, empty if arrays have their usual names; given: sides and groups of the samples.
+    x (samples, steps, features), float32, or with NaN after the ends of samples that may be of different lengths; y one
+    entry per sample; mask (samples, steps), (samples, steps, features) or None; form: a part of a sentence, empty if
+    arrays have their usual names; given: sides and groups of the samples; lengths (samples,): after how many steps each
+    sample ends, where the file says so.
     """
 
     x: NDArray[np.float32]
@@ -42,6 +46,7 @@ class Found(NamedTuple):
     mask: Array | None
     form: str
     given: Given = Given()
+    lengths: Array | None = None
 
 
 def chosen(path: str, arrays: Arrays, options: dict[str, str | None]) -> None:
@@ -73,7 +78,8 @@ def wide(path: str, columns: Arrays, names: Names) -> Found:
     chosen(path, columns, {"y": label, **sides})
     steps = {name: column for name, column in columns.items() if name not in (label, *sides.values())}
     check_features(path, steps)
-    x = np.stack([numbers(path, f"column {name}", column) for name, column in steps.items()], axis=1)
+    read = [column if names.padded else numbers(path, f"column {name}", column) for name, column in steps.items()]
+    x = np.stack(read, axis=1)
     form = f"a row is a sample and {len(steps)} columns, {listed(steps)}, are the steps of one feature"
     given = Given(*(None if name is None else columns[name] for name in sides.values()))
     return Found(x[:, :, None], columns[label], None, form, given)
@@ -100,16 +106,16 @@ def long(path: str, columns: Arrays, names: Names) -> Found:
         )
     features = {name: column for name, column in columns.items() if name not in roles.values()}
     check_features(path, features)
-    order, shape = _order(path, columns, str(names.sample), str(names.step))
+    rows, valid = _order(path, columns, names)
     x = np.stack([numbers(path, f"column {name}", column, "row") for name, column in features.items()], axis=1)
-    x = x[order].reshape(*shape, len(features))
-    ids = columns[str(names.sample)][order[:: shape[1]]]
+    x, ids = x[rows], columns[str(names.sample)][rows[:, 0]]
+    x[~valid] = np.nan
     y, *given = (
-        None if name is None else _constant(path, name, columns[name][order].reshape(shape), ids, what)
+        None if name is None else _constant(path, name, columns[name][rows], ids, what)
         for what, name in (("label", label), *sides.items())
     )
     assert y is not None
-    marked = None if mask is None else columns[mask][order].reshape(shape)
+    marked = None if mask is None else np.where(valid, columns[mask][rows], False)
     form = f"each {names.sample} is a sample, each {names.step} a step, and its features are {listed(features)}"
     return Found(x, y, marked, form, Given(*given))
 
@@ -141,9 +147,14 @@ def check_features(path: str, columns: Arrays) -> None:
             raise UserError(f"task.path is {path}: column {name} is of type {column.dtype}: {advice}.")
 
 
-def _order(path: str, columns: Arrays, sample: str, step: str) -> tuple[NDArray[np.intp], tuple[int, int]]:
-    """Return the order that sorts rows by sample and step, and the number of samples and of steps."""
+def _order(path: str, columns: Arrays, names: Names) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+    """Return which row each step of each sample is, and whether the sample has that step, both (samples, steps).
+
+    A step that a sample does not have is its last row.
+    """
     import pandas as pd
+
+    sample, step = str(names.sample), str(names.step)
 
     samples, ids = pd.factorize(columns[sample])
     steps, times = pd.factorize(_times(path, step, columns[step]), sort=True)
@@ -153,15 +164,22 @@ def _order(path: str, columns: Arrays, sample: str, step: str) -> tuple[NDArray[
             raise UserError(f"task.path is {path}: {name} is {found}: each row must have one.")
     order = np.lexsort((steps, samples))
     lengths = np.bincount(samples, minlength=len(ids))
-    bad = np.flatnonzero(lengths != len(times))
-    if not len(bad):  # now a sample with a step missing has another one twice
-        in_order = steps[order].reshape(len(ids), len(times))
-        bad = np.flatnonzero((in_order != np.arange(len(times))).any(axis=1))
+    expected = np.arange(len(times))
+    valid = expected < lengths[:, None]
+    rows = order[(np.cumsum(lengths) - lengths)[:, None] + np.minimum(expected, lengths[:, None] - 1)]
+    wrong = ((steps[rows] != expected) & valid).any(axis=1) | (lengths > len(times))
+    bad = np.flatnonzero(wrong if names.padded else wrong | (lengths != len(times)))
+    if len(bad) and names.padded:
+        found = f"{len(bad)} of {len(ids)} samples have not the first values of {step}, each once and without a gap"
+        advice = "number the steps of each sample from 0"
+        raise UserError(f"task.path is {path}: {found} (the first is {sample} {ids[bad[0]]}): {advice}.")
     if len(bad):
         found = f"{len(bad)} of {len(ids)} samples have not each of the {len(times)} values of {step} once"
         first = f"the first is {sample} {ids[bad[0]]}, with {lengths[bad[0]]} rows"
-        raise UserError(f"task.path is {path}: {found} ({first}); all sequences must have the same steps.")
-    return order, (len(ids), len(times))
+        raise UserError(
+            f"task.path is {path}: {found} ({first}); all must have the same steps, unless task.padded is true."
+        )
+    return rows, valid
 
 
 def _times(path: str, name: str, steps: Array) -> Array:

@@ -206,7 +206,8 @@ class Tracker:
         from pipeline.models.output_kinds import output_of
 
         shape, last = Data(**values["data"]).shape, output_of(score_of(values["task"]) == "r2", result.classes).last
-        model = build.classifier(shape, Model(**values["model"]), Variant(**values["variant"]), last)
+        padded = bool(values["task"].get("padded", False))
+        model = build.classifier(shape, Model(**values["model"]), Variant(**values["variant"]), last, padded)
         build.set_weights(model, result.weights)
         float32 = np.dtype(np.float32)
         inputs, outputs = (
