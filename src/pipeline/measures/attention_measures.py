@@ -138,9 +138,8 @@ def kendall_tau(a: Attention, b: Attention, valid: Valid = None) -> Values:
 
     Source: Kendall (1945), "The treatment of ties in ranking problems"; `scipy.stats.kendalltau` for one pair.
     """
-    agreeing, pairs_a, pairs_b = np.zeros(
-        (3, len(a))
-    )  # pairs of steps that differ; those in the same order less others
+    # Pairs of steps in the same order less those in the opposite order, and pairs whose weights differ.
+    agreeing, pairs_a, pairs_b = np.zeros((3, len(a)))
     for step in range(1, a.shape[1]):  # not all pairs at once: memory would grow with the square of the steps
         signs_a, signs_b = (np.sign(w[:, step:] - w[:, :-step]) for w in (a, b))
         if valid is not None:

@@ -171,7 +171,7 @@ def _readable(placement: str, results: list[VariantResult], limits: Thresholds, 
 def late_peaks(places: DataFrame, key_step: int, labels: str = "two labels") -> str:
     """Return how often a model decides where it attends, and what stands at peaks that are not at the key step.
 
-    `places` is the table of `place_tables.places`; `labels` says what the states at a step are told apart by.
+    `places` is the table of `place_tables.places`; `labels` names what the states at a step tell apart.
     """
     deciding = places[places["logit_share_at_key"].notna()]
     if deciding.empty:
