@@ -61,8 +61,9 @@ def occlusion(logit: Function, x: Array, rng: Generator, replacements: int, vali
     change = np.zeros(x.shape[:2])
     for first, last in tqdm(stretches(x.shape[1]), "occlusion", **PROGRESS):
         rows = np.arange(len(x)) if valid is None else np.flatnonzero(valid[:, first])
-        count = len(rows)
-        order = rows[np.lexsort((rng.permutation(count), *x[rows, first:last].reshape(count, -1).T[::-1]))]
+        count, values = len(rows), x[rows, first:last]
+        flat = values.reshape(count, np.prod(values.shape[1:]))  # perhaps of no sample, if all are shorter
+        order = rows[np.lexsort((rng.permutation(count), *flat.T[::-1]))]
         for number in range(1, replacements + 1):
             occluded, others = x.copy(), np.roll(order, number * count // (replacements + 1))
             both = None if valid is None else (valid[order] & valid[others])[:, first:last]
