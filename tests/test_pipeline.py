@@ -62,7 +62,8 @@ def test_a_forced_rerun_gives_the_same_bytes(project):
 
 @pytest.mark.service  # DVC takes half a minute
 def test_an_experiment_runs_what_it_changes_and_is_shown(restored):
-    out = restored.run("dvc", "exp", "run", "-n", "wider", "-S", "compare.confidence=0.99").stdout
+    with kept(restored.root / "mlruns"):
+        out = restored.run("dvc", "exp", "run", "-n", "wider", "-S", "compare.confidence=0.99").stdout
     assert restored.ran(out) == ["compare"]
     shown = list(csv.DictReader(restored.run("dvc", "exp", "show", "--csv").stdout.splitlines()))
     wider = next(row for row in shown if row["Experiment"] == "wider")
@@ -223,12 +224,14 @@ def test_by_hand_other_values_give_the_same_and_leave_the_study_alone(project):
 @pytest.mark.service  # trains a variant of each control
 def test_controls_by_hand_of_one_variant_give_the_same(project):
     before = project.results()
-    folder = results_of(project, project.stage("controls", f"variants=[{AFTER}]").stdout)
+    with kept(project.root / "mlruns"):
+        folder = results_of(project, project.stage("controls", f"variants=[{AFTER}]").stdout)
     found = project.rows(folder / "controls.csv")
     same = [row for row in project.rows("controls/controls.csv") if row["variant"] == AFTER]
     others = ("frozen uniform", "no attention")  # those are made of the first variant of a placement
     assert [row for row in found if row["control"] not in others] == same
     assert project.results() == before
+    shutil.rmtree(folder.parent)
 
 
 def test_a_variant_outside_the_study_leaves_the_study_clean(project):
