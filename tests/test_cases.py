@@ -47,12 +47,27 @@ def lists(change):
     return make
 
 
-def long_rows(rng, folder):
-    """Write a row per step."""
+def long_rows(rng):
+    """Return a row per step."""
     x = planted(rng).reshape(-1, 2)
     frame = pd.DataFrame({"id": np.repeat(np.arange(ROWS), STEPS), "t": np.tile(np.arange(STEPS), ROWS)})
-    frame.assign(a=x[:, 0], b=x[:, 1], label=np.repeat(Y, STEPS)).to_csv(folder / "own.csv", index=False)
+    return frame.assign(a=x[:, 0], b=x[:, 1], label=np.repeat(Y, STEPS))
+
+
+def long_csv(rng, folder):
+    """Write a row per step, as text."""
+    long_rows(rng).to_csv(folder / "own.csv", index=False)
     return folder / "own.csv"
+
+
+def long_parquet(change):
+    """Return a maker of a Parquet file with a row per step, its frame changed."""
+
+    def make(rng, folder):
+        change(long_rows(rng)).to_parquet(folder / "own.parquet")
+        return folder / "own.parquet"
+
+    return make
 
 
 def row_per_sample(rng, folder):
@@ -115,7 +130,13 @@ MAKERS = {
     "c8_ts": ts,
     "c10_seq": npz(lambda x: {"x": x, "y": (x[:, :, 0] > 0).astype(int)}),
     "c12_1e9": npz(lambda x: {"x": x, "y": 1e9 + x[:, 3, 0], "mask": MARKED}),
-    "c13_long": long_rows,
+    "c13_long": long_csv,
+    "c13_long_parquet": long_parquet(lambda d: d),
+    "c13_long_xy": long_parquet(lambda d: d.rename(columns={"label": "y"}).assign(x=d.a)),
+    "c8_uni_lists": lists(lambda d: pd.DataFrame({"x": [[step[0] for step in a] for a in d.x], "y": d.y})),
+    "c8_list_of_arrays": lists(lambda d: pd.DataFrame({"x": [[np.array(step) for step in a] for a in d.x], "y": d.y})),
+    "c11_noise": npz(lambda x: {"x": x, "y": np.where(np.arange(ROWS) % 5 == 0, 1 - Y, Y), "mask": MARKED}),
+    "c12_01": npz(lambda x: {"x": x, "y": (x[:, 3, 1] > 0).astype(int), "mask": MARKED}),
     "c2_long": npz(lambda x: {"x": x.astype("f4"), "y": Y, "mask": MARKED}),
     "c3_feature": npz(lambda x: {"x": x, "y": Y, "mask": MARKED}),
     "c5_ragged": npz(lambda x: {"x": np.array([a[:n] for a, n in zip(x, LENGTHS, strict=True)], object), "y": Y}),
@@ -129,6 +150,7 @@ MAKERS = {
 LONG = {"sample": "id", "step": "t", "y": "label"}
 PAD, NUMBERS = {"padded": True}, {"kind": "regression"}
 TWO, THREE = [60, 60], [40, 40, 40]
+UNRELATED = ("g_groups",)  # its labels are not in the samples
 DRAWN = [  # case, options, features, samples per class (or bounds of the mean of y), marked steps in all samples
     ("c1_3class", {}, 2, THREE, 0),
     ("c1_strings", {}, 2, THREE, 0),
@@ -160,6 +182,12 @@ DRAWN = [  # case, options, features, samples per class (or bounds of the mean o
     ("c12_1e6", NUMBERS, 2, (1.5e6, 2.5e6), 120),
     ("c12_xscale", {}, 2, TWO, 120),
     ("c13_long", LONG, 2, TWO, 0),
+    ("c13_long_parquet", LONG, 2, TWO, 0),
+    ("c13_long_xy", LONG | {"y": "y"}, 3, TWO, 0),
+    ("c8_uni_lists", {}, 1, TWO, 0),
+    ("c8_list_of_arrays", {}, 2, TWO, 0),
+    ("c11_noise", {}, 2, TWO, 120),
+    ("c12_01", {}, 2, (0.3, 0.7), 120),
     ("g_groups", {}, 2, TWO, 0),
 ]
 REFUSED = [  # case, options, sentence
@@ -201,6 +229,8 @@ def test_a_case_is_drawn(tmp_path, row):
         assert labels[0] < y.mean() < labels[1]
     else:
         assert np.bincount(y.astype(int)).tolist() == labels
+    if labels == TWO and case not in UNRELATED:
+        assert x[y == 1, 3, 0].mean() - x[y == 0, 3, 0].mean() > 2  # samples keep their labels, and steps their place
 
 
 @pytest.mark.parametrize(("case", "options", "sentence"), REFUSED)
