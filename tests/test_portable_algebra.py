@@ -50,11 +50,15 @@ def longest_sum(program):
     return max(prod(shape[axis] for axis in axes) for shape, axes in sizes)
 
 
-@pytest.mark.parametrize("variant", ["after_unshared", "bahdanau", "multi_head", "self_attention"])
-def test_no_compiled_training_step_has_a_long_sum(variant):
+@pytest.mark.parametrize(
+    ("variant", "padded"),
+    [("after_unshared", False), ("after_unshared", True)]
+    + [(variant, False) for variant in ("bahdanau", "multi_head", "self_attention")],
+)
+def test_no_compiled_training_step_has_a_long_sum(variant, padded):
     model = Model(300, "gru" if variant == "multi_head" else "lstm")
     shape, train = Shape(60, 1), Train(1, 300, 0.001, 64, 64)
-    steps = fit._compiled.__wrapped__(shape, model, train, load_variant(variant), TWO_CLASSES).steps
+    steps = fit._compiled.__wrapped__(shape, model, train, load_variant(variant), TWO_CLASSES, padded).steps
     (compiled,) = (cell.cell_contents for cell in steps.__closure__)
     inputs = tf.zeros((2, 300, *shape)), tf.zeros((2, 300, 1)), tf.constant(2)
     assert longest_sum(compiled.experimental_get_compiler_ir(*inputs)("hlo")) <= portable_algebra.LONGEST
