@@ -166,6 +166,12 @@ def user_samples(samples: int, steps: int, features: int, key_step: int) -> dict
     return {"x": x, "y": y, "mask": np.tile(np.arange(steps) == key_step, (samples, 1))}
 
 
+def code_blocks(page: str) -> list[str]:
+    """Return the contents of the code blocks of a page in docs/."""
+    text = (REPOSITORY / "docs" / page).read_text(encoding="utf-8")
+    return [block.split("```")[0].split("\n", 1)[1] for block in text.split("\n```")[1::2]]
+
+
 def one_sentence(said: str) -> pytest.RaisesExc:
     """Expect a user error of one line that contains some words."""
     return pytest.raises(UserError, match=rf"\A.*{re.escape(said)}.*\Z")

@@ -25,7 +25,7 @@ IMPORTS = (
     *("matplotlib.backends.backend_agg", "matplotlib.figure", "mlflow.store.tracking.sqlalchemy_store"),
     *("mlflow.tensorflow", "scipy.stats"),
 )
-FOLDER = "FORK_SERVER_COMMANDS"  # names the folder to processes of the one that started the server
+FOLDER = "FORK_SERVER_COMMANDS"  # variable by which child processes find the folder
 COMMAND = """#!/bin/sh
 exec '{python}' -IS '{client}' '{socket}' {name} "$@"
 """

@@ -5,7 +5,7 @@ import re
 
 import numpy as np
 import pytest
-from conftest import REPOSITORY, one_sentence
+from conftest import REPOSITORY, code_blocks, one_sentence
 from numpy.random import SeedSequence, default_rng
 from scipy.special import expit, softmax
 
@@ -105,8 +105,7 @@ def test_samples_that_do_not_fit_are_refused(tmp_path):
 @pytest.mark.service  # takes half a minute
 @pytest.mark.slow
 def test_the_page_on_steps_and_features(fresh):
-    page = (REPOSITORY / "docs/which-step-which-feature.md").read_text(encoding="utf-8")
-    python, console, _ = (block.split("```")[0].split("\n", 1)[1] for block in page.split("\n```")[1::2])
+    python, console, _ = code_blocks("which-step-which-feature.md")
     assert len(python.splitlines() + console.splitlines()) < 20
     fresh.write("params.yaml", (REPOSITORY / "params.yaml").read_text(encoding="utf-8"))  # as a user has it
     fresh.write("digits.py", python)

@@ -5,7 +5,7 @@ import json
 
 import numpy as np
 import pytest
-from conftest import REPOSITORY, one_sentence, user_samples
+from conftest import code_blocks, one_sentence, user_samples
 
 from pipeline.measures import read_model
 from pipeline.models import build, fit
@@ -230,13 +230,9 @@ def run_study(project, variant):
         project.stage(stage, *[f"+variant={name}"] * bool(name))
 
 
-def page_of(name):
-    return (REPOSITORY / "docs" / name).read_text(encoding="utf-8")
-
-
 def load_as_the_page_says(project):
     """Load a model with a layer of the user's own in a process of its own: it predicts what `explain` says."""
-    python, console = (block.split("```")[0].split("\n", 1)[1] for block in page_of("models.md").split("\n```")[1::2])
+    python, console = code_blocks("models.md")
     [(run,)] = project.query("SELECT run_uuid FROM runs WHERE name = 'mine, seed 7'")
     np.save(project.root / "new.npy", np.random.default_rng(0).normal(size=(3, 6, 2)).astype("float32"))
     environment = {"MLFLOW_TRACKING_URI": "sqlite:///mlruns/mlflow.db", "PYTHONPATH": ""}
@@ -250,8 +246,7 @@ def load_as_the_page_says(project):
 @pytest.mark.service  # takes half a minute
 @pytest.mark.slow
 def test_the_page_on_your_own_attention(fresh):
-    blocks = page_of("your-attention.md").split("\n```")[1::2][:3]
-    python, variant, packages = (block.split("```")[0].split("\n", 1)[1] for block in blocks)
+    python, variant, packages = code_blocks("your-attention.md")[:3]
     assert len([line for line in python.splitlines() if line]) < 20
     fresh.write("my_attention.py", python)
     fresh.write("conf/variant/mine.yaml", variant)

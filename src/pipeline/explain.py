@@ -11,7 +11,7 @@ from pipeline.execution.start_tensorflow import import_tensorflow
 from pipeline.measures import explain_samples
 from pipeline.results import explained_files, folders, splits
 from pipeline.results.explained_files import Explained
-from pipeline.results.padding import PADDING
+from pipeline.results.padding import padded, some_valid
 from pipeline.results.stage_files import read_training
 from pipeline.settings.project import ROOT, UserError
 from pipeline.settings.schema import Config, Study
@@ -53,11 +53,8 @@ def _explain(study: Study, x: NDArray[np.floating], seed: int | None) -> tuple[E
     rng, scaled = default_rng((study.explain.seed, chosen)), scales["x"].applied(found) if "x" in scales else found
     explained = explain_samples.explain(study, trained, scaled, training, rng)
     prediction = scales["y"].undone(explained.prediction) if "y" in scales else explained.prediction
-    return (
-        explained._replace(x=np.where(found == np.float32(PADDING), np.nan, found), prediction=prediction),
-        chosen,
-        trained.classes,
-    )
+    shown = padded(found, some_valid(found), np.nan)
+    return explained._replace(x=shown, prediction=prediction), chosen, trained.classes
 
 
 def stage(config: Config) -> None:

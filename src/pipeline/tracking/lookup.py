@@ -10,7 +10,6 @@ from pipeline.results.stage_files import AttendedSeed, read_attention, read_trai
 from pipeline.settings.project import UserError
 from pipeline.settings.schema import Config, Data, Model, Study, Tracking, Train, Variant
 from pipeline.settings.study import load_task
-from pipeline.settings.user_code import CONTENT, SOURCE
 from pipeline.tracking import sync
 from pipeline.tracking.address import database_file, page_of
 from pipeline.tracking.connection import tracker_of
@@ -84,20 +83,15 @@ def model_of(config: Config) -> tuple[Study, int]:
 
 def _study_of(config: Config, values: Values) -> Study:
     """Return the configuration with the values that a model was made from."""
-    task, layer = (_without_hashes(part or {}) for part in (values["task"], values["variant"].get("attention")))
     return dataclasses.replace(
         config,
-        task=load_task(task["name"]) | task,
+        task=load_task(values["task"]["name"]) | values["task"],
         data=Data(**values["data"]),
         model=Model(**values["model"]),
         train=Train(**values["train"]),
         seeds=values["seeds"],
-        variant=Variant(**values["variant"] | {"attention": layer or None}),
+        variant=Variant(**values["variant"]),
     )
-
-
-def _without_hashes(section: Values) -> Values:
-    return {name: value for name, value in section.items() if name not in (SOURCE, CONTENT)}
 
 
 def _existing(settings: Tracking) -> Tracker | None:
