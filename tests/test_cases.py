@@ -192,7 +192,7 @@ DRAWN = [  # case, options, features, samples per class (or bounds of the mean o
 ]
 REFUSED = [  # case, options, sentence
     ("c1_object", {}, "y is an array of Python objects (dtype=object), which could run code"),
-    ("x_only", {}, 'an .npy file holds one array: save x and y together, with np.savez("own.npz", x=x, y=y).'),
+    ("x_only", {}, "an .npy file holds one array: name a folder that holds x.npy and y.npy."),
     ("c9_masksoft", {}, "mask holds 0.7: it must be 0 or 1; save mask > 0.5, for example."),
     (
         "c5_nan",
@@ -206,7 +206,11 @@ REFUSED = [  # case, options, sentence
     ("c8_ts", {}, "files that end in .ts are not read; save it as .npz: x, y = aeon.datasets.load_from_ts_file(PATH)"),
     ("c10_seq", {}, "y is (120, 8): it must be (120,), a label for each sample of x."),
     ("c12_1e9", NUMBERS, "y is too far from 0: float32 would merge its 120 different values into 1, such as"),
-    ("c13_long", {}, "it holds id, t, a, b, label; it must hold y: name the column with the labels in task.y."),
+    (
+        "c13_long",
+        {},
+        "it holds id, t, a, b, label; it must hold y: name the column with the labels in task.y, and if a row is one step",
+    ),
 ]
 
 

@@ -29,13 +29,25 @@ def test_samples_divided_otherwise_give_the_same_bytes(monkeypatch):
 
 def test_long_work_is_told_before(monkeypatch, capsys):
     explain = dataclasses.replace(params().explain, integration_steps=2, permutations=3)
+    study = dataclasses.replace(params(), explain=explain, variant=load_variant("after_unshared"))
     built = functions.functions(Shape(6, 2), Model(4, "lstm"), load_variant("after_unshared"))
     x = np.zeros((5, 6, 2), "float32")
-    cost.announce("mine", built, x, explain, 4)
+    cost.announce(study, built, x, 5, 4)
     assert not capsys.readouterr().err
     monkeypatch.setattr(cost, "LARGE", 1)
     monkeypatch.setattr(cost, "_seconds", lambda function, x: 10.0)
-    cost.announce("mine", built, x, explain, 4)
+    cost.announce(study, built, x, 7, 4)
     told = capsys.readouterr().err
-    assert "mine: a seed takes about 270 s (attention at 4 points of the training: 40 s, 5 gradients: 50 s" in told
-    assert "18 replacements: 180 s); less with fewer probe.samples, train.snapshots" in told
+    assert "after_unshared: explanations and attention during training are those of the first 5 of 7 probe" in told
+    assert "seed takes about 270 s (attention at 4 points of the training: 40 s, 5 gradients: 50 s, 18 repl" in told
+    assert "18 replacements: 180 s); less with fewer train.snapshots" in told
+
+
+def test_only_large_samples_are_explained_in_part():
+    """Time and memory of an analysis are bounded, whatever the length of the sequences."""
+    assert cost.explained(params().data.shape) > params().probe.samples
+    assert cost.explained(Shape(1000, 60)) == 17
+    assert cost.explained(Shape(10_000, 10_000)) == 16
+    long = dataclasses.replace(params(), data=dataclasses.replace(params().data, time_steps=3000, input_dim=60))
+    assert cost.fitted(long) == 186
+    assert cost.fitted(params()) == params().explain.readout_samples

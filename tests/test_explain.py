@@ -73,6 +73,38 @@ def test_occlusion_by_feature_by_hand():
     np.testing.assert_allclose(found, [[[0.5, -1], [0, 1.5]]])
 
 
+def test_maps_are_measured_against_a_mask_by_hand():
+    x, occlusion = np.ones((1, 2, 2), "float32"), np.array([[[0, -3.0], [1, 0]]])
+    attention = np.array([[[0.2, 0.2, 0.8], [0.8, 0.8, 0.2]]])  # three heads: 0.4 and 0.6
+    maps = {"attention": attention, "occlusion": occlusion, "integrated_gradients": occlusion}
+    empty = dict.fromkeys(explained_files.Explained._fields, np.zeros(1))
+    found = explained_files.Explained(**empty | {"x": x, "gradient_x_input": np.abs(occlusion)} | maps)
+    of_steps = {
+        row.pop("map"): tuple(row.values())
+        for row in explain_samples.measured(found, np.array([[True, False]]), attends_features=False)
+    }
+    assert of_steps["occlusion"] == ("steps", 0.75, 0.5, 1, 1)
+    assert of_steps["attention"] == ("steps", pytest.approx(0.4), pytest.approx(-0.2), 0, 0.5)
+    assert of_steps["equal weights"] == ("steps", 0.5, 0, 0.5, 0.5)
+    mask = np.array([[[False, True], [False, False]]])
+    rows = explain_samples.measured(found, mask, attends_features=False)
+    of_cells = {row["map"]: row for row in rows if row["over"] == "steps and features"}
+    assert set(of_cells) == {"gradient_x_input", "integrated_gradients", "occlusion", "equal weights"}
+    assert of_cells["occlusion"]["key_mass"] == 0.75
+    assert of_cells["occlusion"]["key_skill"] == pytest.approx(2 / 3)
+    assert of_cells["equal weights"]["key_mass"] == 0.25
+    assert len(rows) == 9
+    with_features = explain_samples.measured(found._replace(attention=attention[:, :, :2]), mask, attends_features=True)
+    assert with_features[5] == {
+        "map": "attention",
+        "over": "steps and features",
+        "key_mass": 0.1,
+        "key_skill": pytest.approx(-0.2),
+        "hit_rate": 0,
+        "average_precision": 0.25,
+    }
+
+
 def test_the_page_needs_no_network_and_shows_each_sample(explained, tmp_path):
     explained_files.write_explained(tmp_path, explained[0])
     explained_page.write(tmp_path, explained[0], "mine", ("label 0", "label 1"))
@@ -81,8 +113,22 @@ def test_the_page_needs_no_network_and_shows_each_sample(explained, tmp_path):
     assert not re.search(r'(src|href)="(?!data:)', page)
     assert f"Sample 9: probability of label 1 {explained[0].prediction[9]:.6g}" in page
     assert f"<td>{explained[0].prediction[11]:.6g}</td>" in page
+    assert "Against the mask" not in page
     with np.load(tmp_path / "explained.npz") as arrays:
         assert set(arrays) == set(explained[0]._fields)
+
+
+def test_the_page_shows_what_a_mask_says(explained, tmp_path):
+    mask = np.zeros((12, 6, 2), bool)
+    mask[:, 3, 1] = True
+    against = explained_files.AgainstMask(mask, explain_samples.measured(explained[0], mask, False))
+    explained_files.write_explained(tmp_path, explained[0], against)
+    explained_page.write(tmp_path, explained[0], "mine", ("label 0", "label 1"), against)
+    page = (tmp_path / "index.html").read_text(encoding="utf-8")
+    assert "<td>occlusion</td>\n<td>steps and features</td>" in page
+    rows = (tmp_path / "measures.csv").read_text().splitlines()
+    assert rows[0] == "map,over,key_mass,key_skill,hit_rate,average_precision"
+    assert rows[-1].startswith("equal weights,steps and features,0.0833333")
 
 
 def test_samples_that_do_not_fit_are_refused(tmp_path):
@@ -99,7 +145,15 @@ def test_samples_that_do_not_fit_are_refused(tmp_path):
     with one_sentence("samples: x holds NaN or infinite values in 1 of 2 samples"):
         new_samples.check_shape(np.array([[1.0, 2.0], [np.nan, 0]]), Shape(2, 1))
     np.savez(path, x=np.zeros((2, 3)), y=np.zeros(2))
-    assert new_samples.check_shape(new_samples.samples_in(path), Shape(3, 1)).shape == (2, 3, 1)
+    x, mask = new_samples.samples_in(path)
+    assert new_samples.check_shape(x, Shape(3, 1)).shape == (2, 3, 1)
+    assert mask is None
+    np.savez(path, x=np.zeros((2, 3)), mask=np.eye(3)[:2])
+    x, mask = new_samples.samples_in(path)
+    found = new_samples.check_shape(x, Shape(3, 1))
+    np.testing.assert_array_equal(new_samples.check_mask(mask, found), np.eye(3, dtype=bool)[:2])
+    with one_sentence("samples: mask holds 0.5: it must be 0 or 1; save mask > 0.5, for example."):
+        new_samples.check_mask(mask / 2, found)
 
 
 @pytest.mark.service  # takes half a minute

@@ -193,9 +193,14 @@ def test_samples_are_explained_by_the_model_of_a_run(project):
         project.stage("explain", *words, "samples=new.npy")
         assert project.bytes("outputs/explained/luong") == by_run
         assert "Which step, which feature: luong, seed 3" in by_run["outputs/explained/luong/index.html"].decode()
+        for folder in project.root.glob("outputs/*/models"):
+            shutil.rmtree(folder)
+        shutil.rmtree(project.root / "outputs/explained")
+        project.stage("explain", f"run={run}", "samples=new.npy")  # by the model in MLflow
+        assert project.bytes("outputs/explained/luong") == by_run
         shutil.rmtree(project.root / "outputs")
         error = error_of(project.stage, "explain", f"run={run}", "samples=new.npy")
-        assert f"run is {run}: the model of luong, seed 3 is in no folder here; its page says how" in error
+        assert "python -m pipeline.dataset" in error
         [(comparison, *_), *_] = project.query("SELECT run_uuid FROM tags WHERE value = 'comparison' AND key = 'kind'")
         error = error_of(project.stage, "explain", f"run={comparison}", "samples=new.npy")
         assert error.endswith(" is not the run of a seed, so it has no model.\n")

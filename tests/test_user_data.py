@@ -429,7 +429,7 @@ def test_rows_that_are_no_samples_get_one_sentence(tmp_path, change, sentence):
             b"@data\n1,2:0",
             "files that end in .ts are not read; save it as .npz: x, y = aeon.datasets.load_from_ts",
         ),
-        ("mine.npy", b"", "an .npy file holds one array: save x and y together, with np.savez"),
+        ("mine.npy", b"", "an .npy file holds one array: name a folder that holds x.npy and y.npy."),
     ],
 )
 def test_files_of_other_kinds_get_one_sentence(tmp_path, name, content, sentence):
@@ -440,11 +440,32 @@ def test_files_of_other_kinds_get_one_sentence(tmp_path, name, content, sentence
         lookup.check_task(task(tmp_path / name), DATA)
 
 
+def test_a_folder_of_arrays_is_read_like_one_file(tmp_path):
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    with one_sentence("mine: the folder holds no .npy files, such as x.npy and y.npy."):
+        lookup.check_task(task(folder), DATA)
+    values = arrays()
+    for name, array in values.items():
+        np.save(folder / f"{'signals' if name == 'x' else name}.npy", array)
+    with one_sentence("it holds mask, signals, y; it must hold x and y"):
+        drawn(folder)
+    same(drawn(folder, x="signals"), drawn(saved(tmp_path)))
+    before = plain(task(folder, x="signals"))
+    np.save(folder / "y.npy", 1 - values["y"])
+    assert plain(task(folder, x="signals")) != before
+    x, y, _ = drawn(folder, x="signals")
+    np.testing.assert_array_equal(y, 1 - values["y"][x[:, 0, 0].astype(int)])
+    np.save(folder / "y.npy", values["y"].astype(object))
+    with one_sentence("y is an array of Python objects (dtype=object), which could run code"):
+        drawn(folder, x="signals")
+
+
 @pytest.mark.parametrize(
     ("name", "content", "sentence"),
     [
         ("none.npz", None, "none.npz: No such file or directory."),
-        ("mine.mat", b"1,2", "it must be a file that ends in .npz, .npy, .csv or .parquet."),
+        ("mine.mat", b"1,2", "it must be a file that ends in .npz, .npy, .csv or .parquet, or a folder of .npy files."),
         ("cut.npz", b"PK\x03\x04", "it cannot be read"),
         ("cut.parquet", b"PAR1", "it cannot be read"),
     ],

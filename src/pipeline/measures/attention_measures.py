@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import entr
 
+from pipeline.results.padding import Valid
+
 Attention = NDArray[np.floating]
 Mask = NDArray[np.bool_]
 Values = NDArray[np.float64]
-Valid = Mask | None
 
 
 def key_mass(attention: Attention, mask: Mask, valid: Valid = None) -> Values:

@@ -14,12 +14,11 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from pipeline.results.padding import valid_steps
+from pipeline.results.padding import Valid, padded, some_valid, valid_steps
 from pipeline.results.stage_files import STRETCHES
 
 Array = NDArray[np.floating]
 Function = Callable[[Array], Array]
-Valid = NDArray[np.bool_] | None
 PROGRESS: dict[str, Any] = {"delay": 10, "leave": False}  # shown from ten seconds on
 
 
@@ -118,6 +117,14 @@ def importance(attribution: Array, valid: Valid = None) -> NDArray[np.float64]:
     total = size.sum(axis=1, keepdims=True)
     equal = 1 / size.shape[1] if valid is None else valid / valid.sum(axis=1, keepdims=True)
     return np.where(total > 0, size, equal) / np.where(total > 0, total, 1)
+
+
+def baseline(one: Array, x: Array) -> Array:
+    """Return one sample (steps, features) as often as there are samples `x`, of their type, and padded where they are.
+
+    What `integrated_gradients` begins at.
+    """
+    return padded(np.broadcast_to(one.astype(x.dtype), x.shape), some_valid(x))
 
 
 def mean_of_valid(values: Array, valid: Valid) -> NDArray[np.float64]:

@@ -1,8 +1,9 @@
-"""How long a seed's analysis will take, said before it begins."""
+"""How many samples an analysis can afford to explain, and how long a seed will take, said before it begins."""
 
 import sys
 import time
 from collections.abc import Callable
+from math import prod
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,26 +11,46 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from pipeline.measures.attribution import stretches
-from pipeline.settings.schema import Explain
+from pipeline.settings.schema import Shape, Study
 
 if TYPE_CHECKING:
     from pipeline.models.functions import Functions
 
 Array = NDArray[np.float32]
-LARGE = 2**21  # numbers in the samples, from which the time is measured
+EXPLAINED, FITTED = 2**20, 2**25  # numbers in the samples that are explained, and that a readout is fitted on, at most
+LEAST = 16  # samples of each, however large they are
+LARGE = 2**19  # numbers in the samples, from which the time is measured
 LONG = 30  # seconds, from which it is told
 
 
-def announce(name: str, functions: "Functions", x: Array, settings: Explain, points: int) -> None:
-    """Print how long the analysis of a model on samples `x` (samples, steps, features) takes, if that is long.
+def explained(shape: Shape) -> int:
+    """Return the number of samples of a shape for what takes hundreds of passes through the model, at most.
+
+    These are explanations, other attention, and attention at points of the training. Attention itself, which takes one
+    pass, is read on all samples.
+    """
+    return max(LEAST, EXPLAINED // prod(shape))
+
+
+def fitted(study: Study) -> int:
+    """Return the number of training samples on which a linear readout is fitted."""
+    return min(study.explain.readout_samples, max(LEAST, FITTED // prod(study.data.shape)))
+
+
+def announce(study: Study, functions: "Functions", x: Array, probed: int, points: int) -> None:
+    """Print how many samples of the `probed` ones are explained, if not all, and how long that takes, if long.
 
     Args:
-        name: of the model.
-        functions: those of the model, which are timed once.
-        x: the samples; few numbers are not timed.
-        settings: the numbers of integration steps and of replacements.
+        study: what is analyzed, with its variant.
+        functions: those of a model, which are timed once if the samples are large.
+        x: the samples that are explained, (samples, steps, features).
+        probed: number of samples on which attention is read.
         points: number of snapshots whose attention is read.
     """
+    name, settings = study.chosen_variant().name, study.explain
+    if len(x) < probed:
+        few = f"explanations and attention during training are those of the first {len(x)} of {probed} probe samples"
+        tqdm.write(f"{name}: {few}, since these are large.", file=sys.stderr)
     if x.size < LARGE:
         return
     replaced, integrated = len(stretches(x.shape[1])) * settings.permutations, 2 * settings.integration_steps + 1
@@ -41,7 +62,7 @@ def announce(name: str, functions: "Functions", x: Array, settings: Explain, poi
     }
     if sum(times.values()) >= LONG:
         parts = ", ".join(f"{what}: {seconds:.0f} s" for what, seconds in times.items())
-        fewer = "probe.samples, train.snapshots, explain.integration_steps or explain.permutations"
+        fewer = "train.snapshots, explain.integration_steps or explain.permutations"
         told = f"{name}: a seed takes about {sum(times.values()):.0f} s ({parts}); less with fewer {fewer}."
         tqdm.write(told, file=sys.stderr)
 

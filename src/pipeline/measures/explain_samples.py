@@ -1,18 +1,28 @@
 """Samples explained by a trained model: which step and which feature made it say so."""
 
+from typing import Any
+
 import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from pipeline.measures import attribution, read_model
+from pipeline.measures import attention_measures, attribution, read_model
 from pipeline.models.output_kinds import output_of
-from pipeline.results.explained_files import Explained
-from pipeline.results.padding import padded, some_valid
+from pipeline.results.explained_files import MAPS, Explained, Row
+from pipeline.results.padding import some_valid
 from pipeline.results.stage_files import TrainedSeed
 from pipeline.settings.schema import Study
 from pipeline.settings.validation import explained_class
 
 Array = NDArray[np.float32]
+Weights = NDArray[np.float64]
+EQUAL = "equal weights"  # the map that finds nothing
+MEASURED = (
+    attention_measures.key_mass,
+    attention_measures.key_skill,
+    attention_measures.hit_rate,
+    attention_measures.average_precision,
+)
 
 
 def explain(study: Study, trained: TrainedSeed, x: Array, training: Array, rng: Generator) -> Explained:
@@ -42,9 +52,44 @@ def explain(study: Study, trained: TrainedSeed, x: Array, training: Array, rng: 
     else:
         target = np.full(len(x), output.classes // 2)  # label 1; a regression has none
     explained, gradient = model.explained(target)
-    baseline = attribution.mean_of_valid(training, some_valid(training)).astype(np.float32)
-    baseline = padded(np.broadcast_to(baseline, x.shape), some_valid(x))
-    integrated = attribution.integrated_gradients(gradient, x, baseline, study.explain.integration_steps)
+    mean = attribution.baseline(attribution.mean_of_valid(training, some_valid(training)), x)
+    integrated = attribution.integrated_gradients(gradient, x, mean, study.explain.integration_steps)
     occluded = attribution.occlusion_by_feature(explained, x, training, rng, study.explain.permutations)
     by_input, prediction = gradient(x), output.prediction(logits)
     return Explained(x, prediction, target, explained(x), attention, by_input, x * by_input, integrated, occluded)
+
+
+def measured(explained: Explained, mask: NDArray[np.bool_], attends_features: bool) -> list[Row]:
+    """Return how well each map finds what a mask marks, a row for each map and for equal weights.
+
+    Means over the samples of measures in `attention_measures`, of weights that are at least 0 and sum to 1: `over`
+    steps, of which each has the sum of its features, without its sign, or its mean attention; and, if the mask marks
+    features, over steps and features, each without its sign.
+
+    Args:
+        explained: the maps.
+        mask: true where the label is determined: (samples, steps), or (samples, steps, features).
+        attends_features: whether attention has a weight for each feature of the input.
+    """
+    maps = {name: np.asarray(getattr(explained, name)) for name in MAPS}
+    valid = np.asarray(~np.isnan(explained.x).all(axis=2))
+    steps = {name: attribution.importance(values, valid) for name, values in maps.items()}
+    steps[EQUAL] = attribution.importance(np.zeros(valid.shape), valid)
+    marked = mask if mask.ndim == 2 else np.asarray(mask.any(axis=2))
+    rows = [_row(name, "steps", weights, marked, valid) for name, weights in steps.items()]
+    if mask.ndim == 2:
+        return rows
+    each = _flat(np.repeat(valid[:, :, None], mask.shape[2], axis=2))
+    by_feature = [name for name in MAPS if name != "attention" or attends_features]
+    cells = {name: attribution.importance(_flat(maps[name]), each) for name in by_feature}
+    cells[EQUAL] = attribution.importance(np.zeros(each.shape), each)
+    return rows + [_row(name, "steps and features", weights, _flat(mask), each) for name, weights in cells.items()]
+
+
+def _flat(values: NDArray[Any]) -> NDArray[Any]:
+    return values.reshape(len(values), -1)
+
+
+def _row(name: str, over: str, weights: Weights, mask: NDArray[np.bool_], valid: NDArray[np.bool_]) -> Row:
+    found = {kind.__name__: attention_measures.mean(kind(weights, mask, valid)) for kind in MEASURED}
+    return {"map": name, "over": over} | found

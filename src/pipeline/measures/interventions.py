@@ -15,7 +15,8 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from pipeline.measures.attribution import PROGRESS, Valid, mean_of_valid
+from pipeline.measures.attribution import PROGRESS, mean_of_valid
+from pipeline.results.padding import Valid
 
 Array = NDArray[np.floating]
 Function = Callable[[Array], Array]

@@ -11,8 +11,9 @@ Source: Alain & Bengio (2017), "Understanding intermediate layers using linear c
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.measures.attention_measures import Attention, Mask, Valid
+from pipeline.measures.attention_measures import Attention, Mask
 from pipeline.models.output import Output
+from pipeline.results.padding import Valid
 
 Array = NDArray[np.floating]
 Values = NDArray[np.float64]

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from pipeline.measures import attention_measures, attribution, interventions, linear_readout
 from pipeline.models.output import Output
-from pipeline.results.padding import padded, some_valid
+from pipeline.results.padding import Valid, padded, some_valid
 from pipeline.settings.schema import Explain
 
 if TYPE_CHECKING:
@@ -27,9 +27,13 @@ class Samples(NamedTuple):
     mask: Mask
 
     @property
-    def valid(self) -> Mask | None:
+    def valid(self) -> Valid:
         """Which steps are not padded, (samples, steps); None if none is."""
         return some_valid(self.x)
+
+    def first(self, count: int) -> "Samples":
+        """Return the first of the samples."""
+        return Samples(self.x[:count], self.y[:count], self.mask[:count])
 
 
 class TrainedModel:
@@ -52,7 +56,7 @@ class TrainedModel:
         self.attention = padded(weights.mean(axis=2), valid, -1)  # a peak is never on padding
         self.peak = self.attention.argmax(axis=1)
 
-    def _valid_in(self, weighted: Array) -> Mask | None:
+    def _valid_in(self, weighted: Array) -> Valid:
         """Return which steps of the output of the attention layer are not padded; None if it has no such steps."""
         return self.valid if weighted.ndim == 3 and weighted.shape[1] == self.samples.mask.shape[1] else None
 
@@ -168,7 +172,7 @@ class TrainedModel:
         return attention_measures.means_by_label(name, values, classes, self.kind.classes)
 
 
-def value_weighted(values: Array, weights: Array, valid: Mask | None = None) -> NDArray[np.float64]:
+def value_weighted(values: Array, weights: Array, valid: Valid = None) -> NDArray[np.float64]:
     """Return attention weighted by the size of what it weighs, (samples, steps), summing to 1 over the steps.
 
     It is proportional to the norm, over the features, of the weights times the values: a value of zero adds nothing,

@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from pipeline.measures import attention_measures, attribution, cost
-from pipeline.measures.attribution import mean_of_valid
+from pipeline.measures.attribution import baseline, mean_of_valid
 from pipeline.measures.model_measures import Samples, TrainedModel, value_weighted
 from pipeline.models.fit import train_seed
 from pipeline.models.output import Output
 from pipeline.models.output_kinds import TWO_CLASSES, output_of
-from pipeline.results.padding import padded, some_valid, valid_steps
+from pipeline.results.padding import Valid, some_valid, valid_steps
 from pipeline.results.splits import Split
 from pipeline.results.stage_files import (
     PADDING_MASS,
@@ -58,29 +58,31 @@ def samples_of(split: Split, start: int = 0, stop: int | None = None) -> Samples
 def analyze_seed(study: Study, probe: Split, training: Split, seed: int, trained: TrainedSeed) -> AnalyzedSeed:
     """Return the attention of a seed's model on the probe samples, and what it is compared with.
 
-    A linear readout of what attention weighs is fitted on training samples. A `UserError` if `explain.target` is no
-    class.
+    A linear readout of what attention weighs is fitted on training samples. What takes many passes through the model
+    is done with the first samples only, if they are large: see `cost.explained`. A `UserError` if `explain.target` is
+    no class.
     """
     output = output_of(study.regression, trained.classes)
     explained = explained_class(study.explain.target, trained.classes)
     samples, settings, snapshots = samples_of(probe), study.explain, trained.snapshots
-    fitting = samples_of(training, 0, settings.readout_samples)
+    few = samples.first(cost.explained(study.data.shape))
+    fitting = samples_of(training, 0, cost.fitted(study))
     functions = _functions(study, output)
-    cost.announce(study.chosen_variant().name, functions, samples.x, settings, len(snapshots.batches))
-    untrained, vectors, masses = learning(study, snapshots, samples, output)
+    cost.announce(study, functions, few.x, len(samples.x), len(snapshots.batches))
+    untrained, vectors, masses = learning(study, snapshots, few, output)
     intervening, occluding = (default_rng(child) for child in SeedSequence((settings.seed, seed)).spawn(2))
     weights, result = read(study, trained, samples, fitting, intervening)
-    averaged, valid = by_step(weights, functions.relevance), samples.valid
-    classes, count = samples.y if output.classes else None, output.classes
-    targets = samples.y.astype(np.int64) if explained is None else np.full(len(samples.y), explained)
+    averaged, weights, valid = by_step(weights, functions.relevance), weights[: len(few.x)], few.valid
+    classes, count = few.y if output.classes else None, output.classes
+    targets = few.y.astype(np.int64) if explained is None else np.full(len(few.y), explained)
     others: dict[str, NDArray[np.floating]] = {
-        VALUE_WEIGHTED: value_weighted(functions.values(samples.x), weights, valid),
+        VALUE_WEIGHTED: value_weighted(functions.values(few.x), weights, valid),
         UNTRAINED: untrained,
-        **explanations(functions, samples.x, targets, settings, occluding),
+        **explanations(functions, few.x, targets, settings, occluding),
     }
     scores = {
-        name: attention_measures.summarize(other, samples.mask, classes, count, valid)
-        | attention_measures.agreement(other, averaged, classes, count, valid)
+        name: attention_measures.summarize(other, few.mask, classes, count, valid)
+        | attention_measures.agreement(other, averaged[: len(few.x)], classes, count, valid)
         for name, other in others.items()
     }
     return AnalyzedSeed(averaged, result, ExplainedSeed(scores, snapshots.batches, vectors, masses))
@@ -121,6 +123,7 @@ def read(
     """Return the attention weights of a trained model (samples, steps, features), and all measures of them.
 
     `fitting` are other samples, on which the linear readout is fitted; `rng` draws permutations and random steps.
+    Measures that need many passes through the model are those of as many samples as `cost.explained` says.
     """
     from pipeline.models.build import set_weights
 
@@ -131,7 +134,8 @@ def read(
     classes = samples.y if output.classes else None
     averaged = by_step(weights, functions.relevance)
     result = attended(averaged, samples.mask, classes, output.classes, samples.valid)
-    model = TrainedModel(functions, samples, weights, output, study.explain)
+    count = cost.explained(study.data.shape)
+    model = TrainedModel(functions, samples.first(count), weights[:count], output, study.explain)
     measures, steps = model.measured(fitting, rng)
     if study.padded:
         measures = of_lengths(averaged, samples) | measures
@@ -157,9 +161,7 @@ def of_lengths(weights: Array, samples: Samples) -> dict[str, float]:
     return {PADDING_MASS: on_padding, UNIFORM_MASS: attention_measures.mean(uniform) if mask.any() else 0.0}
 
 
-def attended(
-    weights: Array, mask: Mask, classes: Array | None, count: int = 2, valid: Mask | None = None
-) -> AttendedSeed:
+def attended(weights: Array, mask: Mask, classes: Array | None, count: int = 2, valid: Valid = None) -> AttendedSeed:
     """Return mean vector and measures of attention weights (samples, steps).
 
     `classes` are labels of a number of classes, None in a regression; `valid` is false at padded steps.
@@ -179,22 +181,16 @@ def explanations(
     """
     (logit, gradient), points = functions.explained(targets), settings.integration_steps
     valid = some_valid(x)
-    mean = x.mean(axis=0) if valid is None else padded(_everywhere(mean_of_valid(x, valid), x), valid)
-    zero = np.zeros_like(x[0]) if valid is None else padded(np.zeros_like(x), valid)
+    mean = baseline(x.mean(axis=0) if valid is None else mean_of_valid(x, valid), x)
+    zero = baseline(np.zeros_like(x[0]), x)
     attributions: dict[str, Callable[[], NDArray[np.floating]]] = {
         "gradient x input": lambda: attribution.gradient_x_input(gradient, x),
         "integrated gradients from the mean": lambda: attribution.integrated_gradients(gradient, x, mean, points),
         "integrated gradients from zero": lambda: attribution.integrated_gradients(gradient, x, zero, points),
         "occlusion": lambda: attribution.occlusion(logit, x, rng, settings.permutations, valid),
     }
-    return {
-        name: attribution.importance(make(), valid) for name, make in attributions.items()
-    }  # one at a time in memory
-
-
-def _everywhere(one: NDArray[np.float64], x: Array) -> Array:
-    """Return one sample (steps, features) as often as there are samples `x`, and of their type."""
-    return np.broadcast_to(one.astype(x.dtype), x.shape)
+    # Each is made when its turn comes: not all of them are in memory at once.
+    return {name: attribution.importance(make(), valid) for name, make in attributions.items()}
 
 
 def control_seed(
@@ -212,10 +208,8 @@ def control_seed(
     name, variant, data = changed
     study = dataclasses.replace(study, variant=variant, data=data)
     trained = train_seed(study, seed, *samples, observe)
-    fitting, probe = (
-        samples_of(samples[0], 0, study.explain.readout_samples),
-        samples_of(samples[1], 0, study.controls.probe_samples),
-    )
+    fitting = samples_of(samples[0], 0, cost.fitted(study))
+    probe = samples_of(samples[1], 0, study.controls.probe_samples)
     _, result = read(study, trained, probe, fitting, default_rng((study.explain.seed, seed)))
     return ControlRun(name, variant, seed, trained.loss, trained.scores, result, trained.curve)
 

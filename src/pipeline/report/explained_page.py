@@ -10,16 +10,12 @@ from pandas import DataFrame
 
 from pipeline.report import figures, html_page
 from pipeline.report.markdown_tables import markdown
-from pipeline.results.explained_files import Explained
+from pipeline.results.explained_files import MAPS, AgainstMask, Explained, Row
 from pipeline.results.file_formats import write_text
 
 SHOWN = 10  # samples with a figure of their own: the first ones
-TITLES = {
-    "attention": "attention",
-    "gradient_x_input": "gradient × input",
-    "integrated_gradients": "integrated gradients",
-    "occlusion": "occlusion",
-}
+TITLES = dict(zip(MAPS, ("attention", "gradient × input", "integrated gradients", "occlusion"), strict=True))
+MARKED = 0.5  # share of the samples in which a cell is marked, from which the mean has a mark there
 WORDS = """
 Each map has a row for each feature and a column for each time step; that of attention has a row for each of its heads
 or features. *Gradient × input*, *integrated gradients* (from the mean of the training samples) and *occlusion* (values
@@ -29,26 +25,58 @@ it. None of them proves a cause. All numbers are in explained.npz.
 """
 
 
-def write(folder: Path, explained: Explained, title: str, classes: tuple[str, ...] | None) -> None:
+AGAINST = """
+The mask says what determines the label; it is drawn as crosses. *Key mass* is the share of a map on what is marked,
+*key skill* how far that is from equal weights (0) to all on it (1), *hit rate* the share of samples whose largest value
+is marked, *average precision* how well the map ranks what is marked before the rest; means over the samples. A step
+counts with the sum of its features, without its sign; attention over states or heads has no features.
+"""
+
+
+def write(
+    folder: Path,
+    explained: Explained,
+    title: str,
+    classes: tuple[str, ...] | None,
+    against: AgainstMask | None = None,
+) -> None:
     """Write index.html and its figures: the mean of the maps over all samples, and the first samples.
 
-    In the mean, all but attention are absolute values, so that signs do not cancel. `classes` are the names of the
-    labels, None in a regression.
+    In the mean, all but attention are absolute values, so that signs do not cancel.
+
+    Args:
+        folder: where to write.
+        explained: the maps.
+        title: of the page.
+        classes: the names of the labels; None in a regression.
+        against: a mask, and how well each map finds what it marks.
     """
     maps = {name: np.asarray(getattr(explained, name), np.float64) for name in TITLES}
     means = {name: np.abs(values).mean(axis=0) for name, values in maps.items()}
-    figures.save(draw(_mean(explained.x), means, signed=False), folder / "mean.png")
+    marks = None if against is None else against.mask.reshape(*against.mask.shape[:2], -1)
+    usual = None if marks is None else marks.mean(axis=0) >= MARKED
+    figures.save(draw(_mean(explained.x), means, signed=False, marks=usual), folder / "mean.png")
     predicted, numbers = _predictions(explained, classes)
     output = "prediction" if classes is None else "log-odds of the class that the page names"
     parts = [f"# {title}", WORDS.format(raises="red", output=output)]
+    if against:
+        parts += ["## Against the mask", AGAINST, _measures(against.rows)]
     parts += [f"## All {len(explained.x)} samples", "Means over the samples, of absolute values.", "![](mean.png)"]
     for number, value in enumerate(numbers[:SHOWN]):
         name = f"sample-{number}.png"
         sample = {kind: values[number] for kind, values in maps.items()}
-        figures.save(draw(explained.x[number], sample, signed=True), folder / name)
+        own = None if marks is None else marks[number]
+        figures.save(draw(explained.x[number], sample, signed=True, marks=own), folder / name)
         parts += [f"## Sample {number}: {predicted} {value}", f"![]({name})"]
     parts += ["## Predictions", markdown(DataFrame({"sample": range(len(numbers)), predicted: numbers}))]
     write_text(folder / "index.html", html_page.html("\n\n".join(parts), folder))
+
+
+def _measures(rows: list[Row]) -> str:
+    """Return how well each map finds what a mask marks, as a table."""
+    table = DataFrame(rows).rename(columns=lambda name: name.replace("_", " "))
+    table["map"] = table["map"].replace(TITLES)
+    return markdown(table.map(lambda cell: f"{cell:.3f}" if isinstance(cell, float) else cell))
 
 
 def _mean(x: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -68,8 +96,17 @@ def _predictions(explained: Explained, classes: tuple[str, ...] | None) -> tuple
     return "probability of", [f"{classes[target]} {shares[target]:.6g}" for shares, target in pairs]
 
 
-def draw(x: NDArray[np.floating], maps: dict[str, NDArray[np.float64]], signed: bool) -> Figure:
-    """Draw values (steps, features) above the maps of them, name -> (steps, rows); `signed` ones have two colours."""
+def draw(
+    x: NDArray[np.floating],
+    maps: dict[str, NDArray[np.float64]],
+    signed: bool,
+    marks: NDArray[np.bool_] | None = None,
+) -> Figure:
+    """Draw values (steps, features) above the maps of them, name -> (steps, rows); `signed` ones have two colours.
+
+    `marks` (steps, features) are drawn as crosses, or (steps, 1) in every row; in maps without a row for each feature,
+    a step has crosses in all rows.
+    """
     figure, axes = figures.panels(1 + len(maps), 1, (9, 1.7 * (1 + len(maps))), sharey="none")
     steps = np.arange(len(x))
     for feature, values in enumerate(x.T):
@@ -79,6 +116,11 @@ def draw(x: NDArray[np.floating], maps: dict[str, NDArray[np.float64]], signed: 
         axes[0, 0].legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
     for ax, (name, values) in zip(axes[1:, 0], maps.items(), strict=True):
         _map(ax, values, TITLES[name], signed and name != "attention")
+        if marks is not None:
+            of_rows = marks if name != "attention" else marks.any(axis=1, keepdims=True)
+            steps, rows = np.nonzero(np.broadcast_to(of_rows, values.shape))
+            ax.plot(steps, rows, "x", color="white", markersize=5, markeredgewidth=2.5)
+            ax.plot(steps, rows, "x", color="black", markersize=4, markeredgewidth=1)
     axes[-1, 0].set_xlabel("time step")
     return figure
 

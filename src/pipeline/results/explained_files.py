@@ -1,14 +1,17 @@
 """The explanations of new samples: what they hold, and the file that they are written to."""
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.results.file_formats import write_arrays
+from pipeline.results.file_formats import write_arrays, write_csv
 
 Array = NDArray[np.floating]
+Row = dict[str, Any]  # of a table
+MEASURES = "measures.csv"
+MAPS = ("attention", "gradient_x_input", "integrated_gradients", "occlusion")  # fields that say what counts
 
 
 class Explained(NamedTuple):
@@ -35,6 +38,19 @@ class Explained(NamedTuple):
     occlusion: Array
 
 
-def write_explained(folder: Path, explained: Explained) -> None:
-    """Write explained.npz, an array for each field of `Explained`."""
+class AgainstMask(NamedTuple):
+    """How well maps find what a mask marks.
+
+    `mask` is true where the label is determined, (samples, steps) or (samples, steps, features); `rows` are those of
+    `explain_samples.measured`.
+    """
+
+    mask: NDArray[np.bool_]
+    rows: list[Row]
+
+
+def write_explained(folder: Path, explained: Explained, against: AgainstMask | None = None) -> None:
+    """Write explained.npz, an array for each field of `Explained`, and with a mask measures.csv."""
     write_arrays(folder / "explained.npz", explained._asdict())
+    if against:
+        write_csv(folder / MEASURES, against.rows)

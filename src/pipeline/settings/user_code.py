@@ -46,10 +46,19 @@ def source_hash(path: str) -> str | None:
 
 
 def content_hash(path: str | None) -> str | None:
-    """Return a hash of a file, given by its path from the project's root; None if there is no such file."""
-    if path is None or not (ROOT / path).is_file():
+    """Return a hash of a file, or of the arrays in a folder, by its path from the project's root; None if not there."""
+    if path is None:
         return None
-    return _hash(ROOT / path, (ROOT / path).stat().st_mtime_ns)
+    hashes = [f"{file.name} {_hash(file, file.stat().st_mtime_ns)}" for file in files_at(path)]
+    if len(hashes) == 1 and (ROOT / path).is_file():
+        return hashes[0].rpartition(" ")[2]
+    return hashlib.sha256("\n".join(hashes).encode()).hexdigest()[:12] if hashes else None
+
+
+def files_at(path: str) -> list[Path]:
+    """Return a file, or the .npy files of a folder, given by its path from the project's root; none if not there."""
+    place = ROOT / path
+    return sorted(place.glob("*.npy")) if place.is_dir() else [place] * place.is_file()
 
 
 @lru_cache

@@ -1,13 +1,19 @@
-"""Arrays and columns in the user's files, `.npz`, `.npy`, `.csv` or Parquet; nothing in them can run code."""
+"""Arrays and columns in the user's files, `.npz`, `.npy`, `.csv` or Parquet; nothing in them can run code.
+
+A folder of `.npy` files is read like an `.npz` file: each array has the name of its file.
+"""
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.settings.project import ROOT, UserError
+from pipeline.settings.user_code import files_at
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -19,15 +25,21 @@ UNNAMED = "__index_level_"  # how the name of an index without one begins, where
 
 
 def changed(path: str) -> int:
-    """Return the time (ns) at which a file changed last; a relative path starts at the project's root.
+    """Return the time (ns) at which a file or folder changed last; a relative path starts at the project's root.
 
-    A `UserError` if its name does not end as it must, or there is no such file.
+    A `UserError` if its name does not end as it must, there is no such file, or the folder has no arrays.
     """
+    if (ROOT / path).is_dir():
+        files = files_at(path)
+        if not files:
+            raise UserError(f"task.path is {path}: the folder holds no .npy files, such as x.npy and y.npy.")
+        return max(file.stat().st_mtime_ns for file in [*files, ROOT / path])
     if path.endswith(".ts"):
         advice = 'x, y = aeon.datasets.load_from_ts_file(PATH), and np.savez("own.npz", x=x.transpose(0, 2, 1), y=y)'
         raise UserError(f"task.path is {path}: files that end in .ts are not read; save it as .npz: {advice}.")
     if not path.endswith((".npz", ".npy", *TABLES)):
-        raise UserError(f"task.path is {path}: it must be a file that ends in .npz, .npy, .csv or .parquet.")
+        wanted = "a file that ends in .npz, .npy, .csv or .parquet, or a folder of .npy files"
+        raise UserError(f"task.path is {path}: it must be {wanted}.")
     try:
         return (ROOT / path).stat().st_mtime_ns
     except OSError as error:
@@ -35,7 +47,7 @@ def changed(path: str) -> int:
 
 
 def read(path: str, ignore: tuple[str, ...] = (), ragged: bool = False) -> Arrays:
-    """Return name -> array of a file, without those to ignore; in a table, each column is an array.
+    """Return name -> array of a file or folder, without those to ignore; in a table, each column is an array.
 
     With `ragged`, lists of different lengths end in NaN or false, as in `filled`.
 
@@ -43,9 +55,9 @@ def read(path: str, ignore: tuple[str, ...] = (), ragged: bool = False) -> Array
     `UserError` if the file cannot be read.
     """
     changed(path)
-    readers = {"npz": _npz, "npy": _npy, "csv": _csv}
+    readers = {"npz": _npz, "npy": _npy, "csv": _csv, "folder": _folder}
     try:
-        kind = path.rpartition(".")[2]
+        kind = "folder" if (ROOT / path).is_dir() else path.rpartition(".")[2]
         return _parquet(path, ignore, ragged) if kind == "parquet" else readers[kind](path, ignore)
     except UserError:
         raise
@@ -58,17 +70,19 @@ def read(path: str, ignore: tuple[str, ...] = (), ragged: bool = False) -> Array
 
 def _npz(path: str, ignore: tuple[str, ...]) -> Arrays:
     with (ROOT / path).open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-        return {name: _not_pickled(path, name, arrays) for name in arrays if name not in ignore}
+        return {
+            name: _not_pickled(path, name, partial(arrays.__getitem__, name)) for name in arrays if name not in ignore
+        }
 
 
-def _not_pickled(path: str, name: str, arrays: Any) -> NDArray[Any]:
+def _not_pickled(path: str, name: str, load: Callable[[], Any]) -> NDArray[Any]:
     try:
-        return np.asarray(arrays[name])
+        return np.asarray(load())
     except ValueError as error:
         if "allow_pickle" not in str(error):
             raise
         lengths = "as numbers, with NaN behind the end of shorter ones (task.padded=true)"
-        advice = f"save texts as {name}.astype(str), and sequences {lengths}"
+        advice = f"save texts as {name}.astype(str), and sequences of different lengths {lengths}"
         raise UserError(
             f"task.path is {path}: {name} is an array of Python objects (dtype=object), which could run code: {advice}."
         ) from error
@@ -76,7 +90,16 @@ def _not_pickled(path: str, name: str, arrays: Any) -> NDArray[Any]:
 
 def _npy(path: str, ignore: tuple[str, ...]) -> Arrays:
     del ignore
-    return {"arr_0": np.load(ROOT / path, allow_pickle=False)}
+    return {"arr_0": _load(path, ROOT / path)}
+
+
+def _folder(path: str, ignore: tuple[str, ...]) -> Arrays:
+    return {file.stem: _load(path, file) for file in files_at(path) if file.stem not in ignore}
+
+
+def _load(path: str, file: Path) -> NDArray[Any]:
+    """Return the array of an .npy file, which is at a path or in a folder there."""
+    return _not_pickled(path, file.stem, lambda: np.load(file, allow_pickle=False))
 
 
 def _csv(path: str, ignore: tuple[str, ...]) -> Arrays:

@@ -7,14 +7,14 @@ from numpy.typing import NDArray
 
 from pipeline.settings.project import UserError
 from pipeline.settings.schema import Shape
-from pipeline.tasks import array_files, user_lengths
+from pipeline.tasks import array_files, user_lengths, user_masks
 from pipeline.tasks.array_files import listed
 
-UNUSED = ("y", "mask")  # arrays of a file of training samples, which an explanation does not need
+UNUSED = ("y",)  # arrays of a file of training samples, which an explanation does not need
 
 
-def samples_in(path: str) -> NDArray[Any]:
-    """Return the samples of a file: the array `x`, or the only one, of an .npz or .npy file.
+def samples_in(path: str) -> tuple[NDArray[Any], NDArray[Any] | None]:
+    """Return the samples of a file, the array `x` or the only one of an .npz or .npy file, and `mask` if it has one.
 
     A `UserError` if there is no such file, or it does not hold such an array.
     """
@@ -24,10 +24,11 @@ def samples_in(path: str) -> NDArray[Any]:
         arrays = array_files.read(path, UNUSED)
     except UserError as error:
         raise UserError(str(error).replace("task.path", "samples", 1)) from error
+    mask = arrays.pop("mask", None)
     name = next(iter(arrays)) if len(arrays) == 1 else "x"
     if name not in arrays or len(arrays) > 1:
         raise UserError(f"samples is {path}: it holds {listed(arrays)}; it must hold x, and besides only y and mask.")
-    return arrays[name]
+    return arrays[name], mask
 
 
 def check_shape(x: NDArray[Any], shape: Shape, padded: bool = False) -> NDArray[np.float32]:
@@ -45,5 +46,16 @@ def check_shape(x: NDArray[Any], shape: Shape, padded: bool = False) -> NDArray[
         raise UserError(f"samples are {x.shape}: they must be {wanted}.")
     try:
         return user_lengths.marked("", found, None)[0] if padded else array_files.numbers("", "x", found)
+    except UserError as error:
+        raise UserError(str(error).replace("task.path is : ", "samples: ", 1)) from error
+
+
+def check_mask(mask: NDArray[Any], x: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Return a mask of samples that `check_shape` returned, of steps or of steps and features.
+
+    A `UserError` if it does not fit them, as in a file to train on.
+    """
+    try:
+        return user_masks.checked("", mask, x)
     except UserError as error:
         raise UserError(str(error).replace("task.path is : ", "samples: ", 1)) from error

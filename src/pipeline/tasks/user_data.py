@@ -11,7 +11,7 @@ from pipeline.results.padding import some_valid
 from pipeline.results.splits import Meaning, Samples
 from pipeline.settings.project import UserError
 from pipeline.settings.schema import CLASSIFICATION, REGRESSION, Data
-from pipeline.tasks import array_files, user_labels, user_lengths, user_scale, user_splits, user_tables
+from pipeline.tasks import array_files, user_labels, user_lengths, user_masks, user_scale, user_splits, user_tables
 from pipeline.tasks.array_files import Arrays, listed, numbers
 from pipeline.tasks.user_scale import Scale, Standardise
 from pipeline.tasks.user_splits import Given, Rows
@@ -76,9 +76,10 @@ def samples_of_file(
         labels: not used.
         samples: number of samples.
         data: the shape of the samples, and the seed.
-        path: of an .npz or Parquet file with the arrays (in Parquet, columns of lists) `x`, (samples, steps, features)
-            or (samples, steps), `y`, a label per sample, and optionally `mask`, true at the key steps, (samples,
-            steps) or (samples, steps, features); or of a CSV or Parquet file with plain columns: see `user_tables`.
+        path: of an .npz or Parquet file, or a folder of .npy files, with the arrays (in Parquet, columns of lists)
+            `x`, (samples, steps, features) or (samples, steps), `y`, a label per sample, and optionally `mask`, true
+            at the key steps, (samples, steps) or (samples, steps, features); or of a CSV or Parquet file with plain
+            columns: see `user_tables`.
         x: the name of x in the file, if it is another one.
         y: the name of y, or of the column with the labels, if it is another one.
         mask: the name of the mask, if it is another one.
@@ -128,10 +129,7 @@ def samples_of_file(
 
 def meaning_of_file(data: Data, path: str, kind: str, ignore: list[str] | None = None, **options: Any) -> Meaning:
     """Return what the numbers in `samples_of_file` mean, given the same options."""
-    known = {name: options.get(name) for name in Names._fields if name not in ("ignore", "standardise", "padded")}
-    padded = options.get("padded", False)
-    scaling = options.get("standardise", "auto")
-    names = Names(**known, ignore=tuple(ignore or ()), standardise=scaling, padded=padded)
+    names = Names(**options, ignore=tuple(ignore or ()))
     changed = array_files.changed(path)
     scales = _prepared(path, changed, kind, names, data).scales
     classes = _all_samples(path, changed, kind, names).classes
@@ -155,7 +153,7 @@ def _all_samples(path: str, changed: int, kind: str, names: Names) -> OfFile:
         y, classes, mapped = user_labels.classes(path, found.y, len(x))
         said.append(mapped)
     if found.mask is not None:
-        mask = _mask(path, found.mask, x)
+        mask = user_masks.checked(path, user_masks.of_steps(user_masks.checked(path, found.mask, x)), x)
         said.append("a step is a key step where mask marks any of its features" if found.mask.ndim == 3 else "")
     told = {"split": "split says which samples are trained on", "groups": "no value of groups is on two sides"}
     said += [words for name, words in told.items() if getattr(found.given, name) is not None]
@@ -207,7 +205,7 @@ def _found(path: str, arrays: Arrays, names: Names) -> Found:
 def _arrays(path: str, arrays: Arrays, names: Names) -> Found:
     """Return the samples in arrays, by their names; a `UserError` names those that nothing reads."""
     if path.endswith(".npy"):
-        advice = 'save x and y together, with np.savez("own.npz", x=x, y=y)'
+        advice = "name a folder that holds x.npy and y.npy"
         raise UserError(f"task.path is {path}: an .npy file holds one array: {advice}.")
     unnamed = names.x is None and "x" not in arrays and "arr_0" in arrays
     usual = [
@@ -235,27 +233,3 @@ def _arrays(path: str, arrays: Arrays, names: Names) -> Found:
         user_lengths.refuse(path, x, read["lengths"])
         x = numbers(path, "x", x)
     return Found(x, y, mask, form, Given(split, groups), lengths)
-
-
-def _mask(path: str, mask: NDArray[Any], x: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Return a valid mask of samples `x` as one of steps, (samples, steps)."""
-    shape, valid = x.shape, some_valid(x)
-    if mask.shape not in (shape, shape[:2]) or mask.dtype.kind not in "biuf":
-        wanted = f"it must be {shape[:2]}, or {shape}, of true and false"
-        raise UserError(f"task.path is {path}: mask is {mask.dtype} {mask.shape}: {wanted}.")
-    soft = mask[~np.isin(mask, (0, 1))]
-    if len(soft):
-        raise UserError(
-            f"task.path is {path}: mask holds {soft[0]:g}: it must be 0 or 1; save mask > 0.5, for example."
-        )
-    marked = np.asarray(mask.astype(bool).reshape(*shape[:2], -1).any(axis=2), bool)
-    if not marked.any():
-        advice = "it must mark the key steps of some samples, or be left out"
-        raise UserError(f"task.path is {path}: mask marks nothing: {advice}.")
-    if valid is not None and (marked & ~valid).any():
-        found = f"mask marks steps behind the ends of {(marked & ~valid).any(axis=1).sum()} samples"
-        raise UserError(f"task.path is {path}: {found}: it must be false there.")
-    if (marked if valid is None else marked | ~valid).all():
-        advice = "it must distinguish key steps from others, or be left out"
-        raise UserError(f"task.path is {path}: mask marks every step: {advice}.")
-    return marked

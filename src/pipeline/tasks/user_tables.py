@@ -19,12 +19,12 @@ class Names(NamedTuple):
     `standardise` is whether numbers are standardised, `padded` whether samples may be of different lengths.
     """
 
-    x: str | None
-    y: str | None
-    mask: str | None
-    sample: str | None
-    step: str | None
-    ignore: tuple[str, ...]
+    x: str | None = None
+    y: str | None = None
+    mask: str | None = None
+    sample: str | None = None
+    step: str | None = None
+    ignore: tuple[str, ...] = ()
     split: str | None = None
     groups: str | None = None
     standardise: Standardise = "auto"
@@ -130,6 +130,8 @@ def _label(path: str, columns: Arrays, names: Names) -> str:
     chosen(path, columns, {"y": names.y})
     if names.y is None and "y" not in columns:
         advice = "name the column with the labels in task.y"
+        if names.sample is None:
+            advice += ", and if a row is one step of a sample, say in task.sample and task.step which"
         raise UserError(f"task.path is {path}: it holds {listed(columns)}; it must hold y: {advice}.")
     return names.y or "y"
 

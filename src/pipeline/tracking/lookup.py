@@ -5,8 +5,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from pipeline.results import folders
 from pipeline.results.folders import CORRUPT
-from pipeline.results.stage_files import AttendedSeed, read_attention, read_training
+from pipeline.results.stage_files import AttendedSeed, TrainedSeed, read_attention, read_training
 from pipeline.settings.project import UserError
 from pipeline.settings.schema import Config, Data, Model, Study, Tracking, Train, Variant
 from pipeline.settings.study import load_task
@@ -61,24 +62,34 @@ def result_of(settings: Tracking, run_id: str, port: int) -> Found:
         more = f" and {left} more" if left > 0 else ""
         raise UserError(f"run is {run_id}: {what}; there are {', '.join(some)}{more}.")
     (run,) = fitting
-    folders, attended = _files(run)
+    places, attended = _files(run)
     seed = int(run.data.tags["seed"]) if run.data.tags.get("kind") == "seed" else None
-    return Found(run.info.run_id, str(run.info.run_name), _link(tracker, run, port), folders, attended, seed)
+    return Found(run.info.run_id, str(run.info.run_name), _link(tracker, run, port), places, attended, seed)
 
 
-def model_of(config: Config) -> tuple[Study, int]:
-    """Return the study and the seed of the model that the run `config.run` shows.
+def model_of(config: Config) -> tuple[Study, int, TrainedSeed]:
+    """Return the study, the seed and the model that the run `config.run` shows.
 
-    A `UserError` says so if it is not the run of a seed, or if its model is in no folder here.
+    The model is that in a folder here, or else the one that is logged in MLflow. A `UserError` says so if it is not the
+    run of a seed, if its model is nowhere, or if its attention layer has changed since.
     """
     found = result_of(config.tracking, str(config.run), config.port)
     if found.seed is None:
         raise UserError(f"run is {config.run}: {found.name} is not the run of a seed, so it has no model.")
     models = [folder for folder in found.folders if folder.parent.name == "models"]
-    if not models:
+    if models:
+        return _study_of(config, sync.values_of(models[0])), found.seed, read_training(models[0])[found.seed]
+    tracker = _existing(config.tracking)
+    logged = tracker.logged_model(found.run_id) if tracker else None
+    if tracker is None or logged is None:
         page = f"its page says how to make it again: {found.link}"
-        raise UserError(f"run is {config.run}: the model of {found.name} is in no folder here; {page}")
-    return _study_of(config, sync.values_of(models[0])), found.seed
+        raise UserError(
+            f"run is {config.run}: the model of {found.name} is neither in a folder here nor logged; {page}"
+        )
+    study = _study_of(config, logged[0])
+    if folders.values(study, "models")["variant"] != logged[0]["variant"]:
+        raise UserError(f"run is {config.run}: the attention layer of {found.name} has changed since it was trained.")
+    return study, found.seed, tracker.logged_weights(found.run_id)
 
 
 def _study_of(config: Config, values: Values) -> Study:

@@ -9,12 +9,15 @@ from functools import cached_property
 from importlib.metadata import version
 from math import isnan
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from pipeline.execution.signals import completed_first
 from pipeline.execution.start_tensorflow import import_tensorflow
 from pipeline.results.made_on import Machine
-from pipeline.results.stage_files import AttendedSeed, ControlRun, Point, TrainedSeed
+from pipeline.results.stage_files import AttendedSeed, ControlRun, Point, Snapshots, TrainedSeed
 from pipeline.settings.project import ROOT
 from pipeline.settings.schema import Data, Model, Tracking, Variant, score_of
 from pipeline.settings.study import digest
@@ -22,9 +25,11 @@ from pipeline.tracking import provenance, views
 from pipeline.tracking.address import deleted, store_of
 
 if TYPE_CHECKING:
+    import keras
     from mlflow.entities import Dataset, DatasetInput, Experiment, Run
 
 NAMED = "attention-pipeline.experiment"  # tag of an experiment: its name in the settings
+MADE_FROM, CLASSES = "made_from", "classes"  # in the metadata of a logged model
 REFUSALS = ("PERMISSION_DENIED", "INVALID_PARAMETER_VALUE", "BAD_REQUEST")  # of a server that answers
 SILENCE = 3600  # seconds without a sign of life after which a run of another machine is given up
 Values = dict[str, Any]  # sections of the configuration, as params.json of a result holds them
@@ -197,21 +202,18 @@ class Tracker:
         """Log the model, and its scores, by which MLflow links it to its data."""
         import_tensorflow()
         import mlflow.tensorflow
-        import numpy as np
         from mlflow.entities import Metric
         from mlflow.models import ModelSignature
         from mlflow.types import Schema, TensorSpec
 
         from pipeline.models import build
-        from pipeline.models.output_kinds import output_of
 
-        shape, last = Data(**values["data"]).shape, output_of(score_of(values["task"]) == "r2", result.classes).last
-        padded = bool(values["task"].get("padded", False))
-        model = build.classifier(shape, Model(**values["model"]), Variant(**values["variant"]), last, padded)
+        model = _classifier(values, result.classes)
         build.set_weights(model, result.weights)
         float32 = np.dtype(np.float32)
         inputs, outputs = (
-            TensorSpec(float32, (-1, *size), name) for size, name in ((shape, "sequence"), ((last.units,), "output"))
+            TensorSpec(float32, (-1, *tensor.shape[1:]), name)
+            for tensor, name in ((model.input, "sequence"), (model.output, "output"))
         )
         signature = ModelSignature(Schema([inputs]), Schema([outputs]))
         packages = [f"{name}=={version(name)}" for name in ("tensorflow", "keras", "numpy")]
@@ -222,11 +224,41 @@ class Tracker:
                 custom_objects={kind.__name__: kind for kind in map(type, model.layers) if not _is_of_keras(kind)},
                 signature=signature,
                 pip_requirements=packages,
+                metadata={MADE_FROM: values, CLASSES: list(result.classes)},
             )
             link = {"model_id": logged.model_id, "dataset_name": data.name, "dataset_digest": data.digest}
             scores, now = {"loss": result.loss, **result.scores}, int(time.time() * 1000)
             linked = [Metric(name, value, now, 0, run_id=run_id, **link) for name, value in scores.items()]
             self.client.log_batch(run_id, linked)
+
+    def logged_model(self, run_id: str) -> tuple[Values, tuple[str, ...]] | None:
+        """Return what the model of a run was made from, and the names of its classes; None if it has no such model."""
+        from mlflow.exceptions import MlflowException
+        from mlflow.models import get_model_info
+
+        with suppress(MlflowException):
+            made: Any = get_model_info(f"runs:/{run_id}/model").metadata or {}
+            return (made[MADE_FROM], tuple(made[CLASSES])) if MADE_FROM in made else None
+        return None
+
+    def logged_weights(self, run_id: str) -> TrainedSeed:
+        """Return the model of a run that `logged_model` describes; of its training, nothing else is kept there.
+
+        The model is built from the code that is here, and gets the weights that were logged: nothing in the files is
+        run.
+        """
+        from mlflow.artifacts import download_artifacts
+
+        found = self.logged_model(run_id)
+        assert found
+        model = _classifier(*found)
+        from pipeline.models import build
+
+        with TemporaryDirectory() as folder:
+            files = Path(download_artifacts(f"runs:/{run_id}/model", dst_path=folder))
+            model.load_weights(next(files.rglob("*.keras")))
+        nothing = Snapshots(np.zeros(0, np.int64), {})
+        return TrainedSeed(build.get_weights(model), nothing, [], float("nan"), {}, classes=found[1])
 
     def log_attention(self, run_id: str, values: Values, title: str, result: AttendedSeed, machine: Machine) -> None:
         """Log the attention vector over the time steps, also as table and figure; its measures; where it was made."""
@@ -291,6 +323,17 @@ class Tracker:
             gone = provenance.has_ended(tags["process"])
             if tags.get("started_by") == started_by or (silent if gone is None else gone):
                 self.end(run.info.run_id, KeyboardInterrupt())
+
+
+def _classifier(values: Values, classes: tuple[str, ...]) -> "keras.Model":
+    """Return the classifier that values describe, to be given weights; `classes` are the names of its labels."""
+    import_tensorflow()
+    from pipeline.models import build
+    from pipeline.models.output_kinds import output_of
+
+    shape, last = Data(**values["data"]).shape, output_of(score_of(values["task"]) == "r2", classes).last
+    padded = bool(values["task"].get("padded", False))
+    return build.classifier(shape, Model(**values["model"]), Variant(**values["variant"]), last, padded)
 
 
 def _is_of_keras(kind: type) -> bool:
