@@ -171,6 +171,18 @@ class GrowingScale(keras.layers.Layer):
         return (x * w, w) if return_attention_scores else x * w
 
 
+class AlwaysBoth(keras.layers.Layer):
+    """A layer that returns its weights without being asked, as those of other packages do."""
+
+    def build(self, shape):
+        self.score = keras.layers.Dense(1)
+        self.score.build(shape)
+
+    def call(self, x, mask=None):
+        weights = ops.softmax(self.score(x), axis=1)
+        return [ops.sum(x * weights, axis=1), weights]
+
+
 class NoScores(keras.layers.Layer):
     """A layer that cannot give its weights."""
 

@@ -209,7 +209,7 @@ REFUSED = [  # case, options, sentence
     (
         "c13_long",
         {},
-        "it holds id, t, a, b, label; it must hold y: name the column with the labels in task.y, and if a row is one step",
+        "it holds id, t, a, b, label; it must hold y: name the column with the labels in task.y, and if a row",
     ),
 ]
 

@@ -45,9 +45,10 @@ def test_long_work_is_told_before(monkeypatch, capsys):
 
 def test_only_large_samples_are_explained_in_part():
     """Time and memory of an analysis are bounded, whatever the length of the sequences."""
-    assert cost.explained(params().data.shape) > params().probe.samples
-    assert cost.explained(Shape(1000, 60)) == 17
-    assert cost.explained(Shape(10_000, 10_000)) == 16
+    assert params().data.explained_samples > params().probe.samples
+    long = dataclasses.replace(params().data, time_steps=1000, input_dim=60)
+    assert long.explained_samples == 17
+    assert dataclasses.replace(long, time_steps=10_000, input_dim=10_000).explained_samples == 16
     long = dataclasses.replace(params(), data=dataclasses.replace(params().data, time_steps=3000, input_dim=60))
     assert cost.fitted(long) == 186
     assert cost.fitted(params()) == params().explain.readout_samples

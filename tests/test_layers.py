@@ -31,6 +31,7 @@ LAYERS = {
     f"{OWN}.NoName": ({}, (6, 1), 1),
     f"{OWN}.WrappedDot": ({}, (6, 1), 1),
     f"{OWN}.StepsAndFeatures": ({}, (6, 5), None),
+    f"{OWN}.AlwaysBoth": ({}, (6, 1), 1),
     f"{KERAS}.Attention": ({}, (6, 1), 1),
     f"{KERAS}.AdditiveAttention": ({}, (6, 1), 1),
     f"{KERAS}.MultiHeadAttention": (HEADS, (6, 2), 1),
@@ -38,7 +39,7 @@ LAYERS = {
 }
 REFUSED = {
     f"{OWN}.TanhAttention": "mine: an attention weight is -0.",
-    f"{OWN}.NoScores": "variant mine: its attention layer cannot give (output, weights) for (None, 6, 5): ",
+    f"{OWN}.NoScores": "cannot give (output, weights) for (None, 6, 5): its call returns one tensor, not a pair.",
 }
 
 

@@ -1,4 +1,4 @@
-"""How many samples an analysis can afford to explain, and how long a seed will take, said before it begins."""
+"""What an analysis costs: said before it begins, and bounded where samples are large."""
 
 import sys
 import time
@@ -11,25 +11,15 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from pipeline.measures.attribution import stretches
-from pipeline.settings.schema import Shape, Study
+from pipeline.settings.schema import LEAST, Study
 
 if TYPE_CHECKING:
     from pipeline.models.functions import Functions
 
 Array = NDArray[np.float32]
-EXPLAINED, FITTED = 2**20, 2**25  # numbers in the samples that are explained, and that a readout is fitted on, at most
-LEAST = 16  # samples of each, however large they are
+FITTED = 2**25  # numbers in the samples on which a linear readout is fitted, at most
 LARGE = 2**19  # numbers in the samples, from which the time is measured
 LONG = 30  # seconds, from which it is told
-
-
-def explained(shape: Shape) -> int:
-    """Return the number of samples of a shape for what takes hundreds of passes through the model, at most.
-
-    These are explanations, other attention, and attention at points of the training. Attention itself, which takes one
-    pass, is read on all samples.
-    """
-    return max(LEAST, EXPLAINED // prod(shape))
 
 
 def fitted(study: Study) -> int:

@@ -59,13 +59,13 @@ def analyze_seed(study: Study, probe: Split, training: Split, seed: int, trained
     """Return the attention of a seed's model on the probe samples, and what it is compared with.
 
     A linear readout of what attention weighs is fitted on training samples. What takes many passes through the model
-    is done with the first samples only, if they are large: see `cost.explained`. A `UserError` if `explain.target` is
-    no class.
+    is done with the first samples only, if they are large: see `Data.explained_samples`. A `UserError` if
+    `explain.target` is no class.
     """
     output = output_of(study.regression, trained.classes)
     explained = explained_class(study.explain.target, trained.classes)
     samples, settings, snapshots = samples_of(probe), study.explain, trained.snapshots
-    few = samples.first(cost.explained(study.data.shape))
+    few = samples.first(study.data.explained_samples)
     fitting = samples_of(training, 0, cost.fitted(study))
     functions = _functions(study, output)
     cost.announce(study, functions, few.x, len(samples.x), len(snapshots.batches))
@@ -123,7 +123,7 @@ def read(
     """Return the attention weights of a trained model (samples, steps, features), and all measures of them.
 
     `fitting` are other samples, on which the linear readout is fitted; `rng` draws permutations and random steps.
-    Measures that need many passes through the model are those of as many samples as `cost.explained` says.
+    Measures that need many passes through the model are those of as many samples as `Data.explained_samples` says.
     """
     from pipeline.models.build import set_weights
 
@@ -134,7 +134,7 @@ def read(
     classes = samples.y if output.classes else None
     averaged = by_step(weights, functions.relevance)
     result = attended(averaged, samples.mask, classes, output.classes, samples.valid)
-    count = cost.explained(study.data.shape)
+    count = study.data.explained_samples
     model = TrainedModel(functions, samples.first(count), weights[:count], output, study.explain)
     measures, steps = model.measured(fitting, rng)
     if study.padded:

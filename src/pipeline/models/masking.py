@@ -1,6 +1,5 @@
 """Padded steps inside a model: which steps are valid, and values without and with the padding."""
 
-import keras
 from keras import KerasTensor, ops
 
 from pipeline.results.padding import PADDING
@@ -38,8 +37,3 @@ def mean_over_steps(values: KerasTensor, axis: int, valid: KerasTensor | None) -
         return ops.mean(values, axis=axis)
     chosen = ops.cast(valid, values.dtype)
     return ops.sum(values * chosen, axis=axis) / ops.sum(chosen, axis=axis)
-
-
-def reads_mask(layer: keras.layers.Layer) -> bool:
-    """Return whether a layer takes the argument `mask`, true at the steps that are valid."""
-    return bool(layer._call_has_mask_arg)

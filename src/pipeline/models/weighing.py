@@ -1,9 +1,11 @@
 """The attention layer of a variant, the user's included: created, called, and its weights checked."""
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from inspect import Parameter, signature
 from textwrap import shorten
+from typing import Any
 
 import keras
 import numpy as np
@@ -17,6 +19,7 @@ from pipeline.settings.schema import Shape, Variant
 from pipeline.settings.user_code import TARGET, locate
 
 TOLERANCE = 1e-5  # of the sum of a sample's attention weights, in float32
+ASKS = "return_attention_scores"  # the argument of Keras' own layers
 # Keras' own layers, called as self-attention: every value is query, key and value.
 OF_TENSORS = (keras.layers.MultiHeadAttention, keras.layers.GroupQueryAttention)  # queries and values as two arguments
 OF_LISTS = (keras.layers.Attention, keras.layers.AdditiveAttention)  # as a list
@@ -86,17 +89,32 @@ def _called(
     """Return output and weights of a layer, and which steps are valid; None if all are."""
     values, valid = masking.opened(values, padded)
     if isinstance(layer, OF_TENSORS):
-        masks = {"value_mask": valid} if padded else {}
-        output, weights = layer(values, values, **masks, return_attention_scores=True)
+        output, weights = _pair(layer, values, values, **({"value_mask": valid} if padded else {}))
     elif isinstance(layer, OF_LISTS):
-        masks = {"mask": [valid, valid]} if padded else {}
-        output, weights = layer([values, values], **masks, return_attention_scores=True)
+        output, weights = _pair(layer, [values, values], **({"mask": [valid, valid]} if padded else {}))
     else:
         masks = {}
-        if padded and masking.reads_mask(layer):
+        if padded and "mask" in _arguments(layer):
             masks, layer.supports_masking = {"mask": valid}, True  # else Keras warns that no other layer sees it
-        output, weights = layer(values, **masks, return_attention_scores=True)
+        output, weights = _pair(layer, values, **masks)
     return masking.closed(output, valid), weights, valid
+
+
+def _pair(layer: keras.layers.Layer, *inputs: Any, **masks: Any) -> tuple[KerasTensor, KerasTensor]:
+    """Return output and weights of a layer, which is asked for them if it takes `return_attention_scores`."""
+    arguments = _arguments(layer)
+    takes_any = Parameter.VAR_KEYWORD in (argument.kind for argument in arguments.values())
+    asked = {ASKS: True} if ASKS in arguments or takes_any else {}
+    result = layer(*inputs, **masks, **asked)
+    if not isinstance(result, tuple | list) or len(result) != 2:
+        number = len(result) if isinstance(result, tuple | list) else "one tensor"
+        raise TypeError(f"its call returns {number}, not a pair")
+    output, weights = result
+    return output, weights
+
+
+def _arguments(layer: keras.layers.Layer) -> Mapping[str, Parameter]:
+    return signature(layer.call).parameters
 
 
 def _received(weights: KerasTensor, axis: int, valid: KerasTensor | None) -> KerasTensor:
@@ -115,7 +133,7 @@ def _of_queries(layer: keras.layers.Layer, values: KerasTensor, subject: str) ->
         return True
     steps, features = values.shape[1:]
     noise = np.random.default_rng(0).standard_normal((8, steps, features), dtype=np.float32)
-    weights = np.array(layer(noise, return_attention_scores=True)[1])
+    weights = np.array(_pair(layer, noise)[1])
     if sum_to_one(weights) or not sum_to_one(weights.swapaxes(1, 2)):
         return False
     if features == steps:

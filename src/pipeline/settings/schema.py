@@ -15,6 +15,7 @@ Task = dict[str, Any]  # a file of conf/task/: `_target_`, the function that dra
 
 # Strict, because neither `true` nor `2.0` is a whole number. What a machine can hold is checked in `machine_limits`.
 LONGEST = 10_000  # time steps, and features or units of a layer
+EXPLAINED, LEAST = 2**20, 16  # numbers in the samples that are explained, at most; and samples, at least
 Count = Annotated[int, Field(strict=True, ge=1, le=10**9)]
 Size = Annotated[int, Field(strict=True, ge=1, le=LONGEST)]
 Repetitions = Annotated[int, Field(strict=True, ge=1, le=10**6)]
@@ -58,6 +59,15 @@ class Data:
     def shape(self) -> Shape:
         """The shape of a sample, which is all that a model depends on."""
         return Shape(self.time_steps, self.input_dim)
+
+    @property
+    def explained_samples(self) -> int:
+        """Samples for what takes hundreds of passes through a model, at most: fewer, the larger they are.
+
+        That are explanations, other attention, and attention at points of the training. Attention itself, which takes
+        one pass, is read on all probe samples.
+        """
+        return max(LEAST, EXPLAINED // (self.time_steps * self.input_dim))
 
     @property
     def validation_samples(self) -> int:
