@@ -49,13 +49,16 @@ def identities(split, settings, seed):
     return np.concatenate([x[:, :, 0, 0].ravel() for x, _ in drawn])
 
 
+@pytest.mark.parametrize("numbers", [1, 330, 2**24])  # of large samples, fewer batches are read at a time
 @pytest.mark.parametrize("size", [1, 7, 16, 480])
-def test_each_epoch_has_every_sample_of_its_full_batches_once(split, size, monkeypatch):
+def test_each_epoch_has_every_sample_of_its_full_batches_once(split, size, numbers, monkeypatch):
     monkeypatch.setattr(batches, "SHUFFLED_BATCHES", 4)
+    monkeypatch.setattr(batches, "NUMBERS", numbers)
     settings = Train(3, size, 0.1, 1, 1)
     drawn = list(batches.shuffled_batches(split, settings, np.random.default_rng(0)))
     assert all(x.shape[1:] == (size, 5, 2) and y.shape[1:] == (size, 1) for x, y in drawn)
-    assert sum(len(x) for x, _ in drawn) == 3 * batches.batches_per_epoch(480, size)
+    assert sum(len(x) for x, _ in drawn) == 3 * (480 // size)
+    assert max(x.size for x, _ in drawn) <= max(numbers, size * 10)
     found, counts = np.unique(identities(split, settings, 0), return_counts=True)
     assert counts.max() == 3
     assert np.isin(found, split.rows("x")[:, 0, 0]).all()

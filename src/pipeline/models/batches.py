@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from itertools import islice
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -9,25 +10,28 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from pipeline.results.splits import Split
-from pipeline.settings.machine_limits import GROUP
 from pipeline.settings.schema import Train
 
-SHUFFLED_BATCHES = 64  # batches read and shuffled at a time
+SHUFFLED_BATCHES = 64  # batches read and shuffled at a time, at most
+GROUP = 64  # batches that train in one program, at most
+NUMBERS = 2**24  # in batches that are read or train at a time, at most: large samples must fit in memory
 
 
 def shuffled_batches(split: Split, train: Train, rng: Generator) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
     """Yield the samples of all epochs in random order, some full batches at a time.
 
-    Stretches of `SHUFFLED_BATCHES` batches are taken in random order, and the samples within each are shuffled, so that
-    memory does not grow with the number of samples. An incomplete batch at the end of a stretch is left out.
+    Stretches of `SHUFFLED_BATCHES` batches, fewer if samples are large, are taken in random order, and the samples
+    within each are shuffled, so that memory does not grow with the number of samples. An incomplete batch at the end is
+    left out.
 
     Yields:
         `x` (batches, batch_size, steps, features) and `y` (batches, batch_size, 1).
     """
     size = train.batch_size
-    starts = np.arange(0, split.samples, SHUFFLED_BATCHES * size)
+    stretch = size * min(SHUFFLED_BATCHES, _batches_in_memory(split, train))
+    starts = np.arange(0, split.samples, stretch)
     for start in np.concatenate([rng.permutation(starts) for _ in range(train.epochs)]):
-        x, y = (split.rows(name, start, start + SHUFFLED_BATCHES * size) for name in ("x", "y"))
+        x, y = (split.rows(name, start, start + stretch) for name in ("x", "y"))
         order = rng.permutation(len(x))[: len(x) // size * size]
         yield x[order].reshape(-1, size, *x.shape[1:]), y[order].reshape(-1, size, 1)
 
@@ -35,13 +39,15 @@ def shuffled_batches(split: Split, train: Train, rng: Generator) -> Iterator[tup
 def groups(
     split: Split, train: Train, rng: Generator
 ) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32], int]]:
-    """Yield the batches of all epochs in groups of up to `GROUP`; no group extends past a point of the training curve.
+    """Yield the batches of all epochs in groups of up to `GROUP`, fewer if samples are large.
+
+    No group extends past a point of the training curve.
 
     Yields:
         `x` (group, batch_size, steps, features) and `y` (group, batch_size, 1), always of the same shapes, and the
         number of batches in them; the rest is padding.
     """
-    size, seen = min(GROUP, train.log_every), 0
+    size, seen = min(GROUP, train.log_every, _batches_in_memory(split, train)), 0
     stretches = shuffled_batches(split, train, rng)
     batches = ((x[i], y[i]) for x, y in stretches for i in range(len(x)))
     while taken := list(islice(batches, min(size, train.log_every - seen % train.log_every))):
@@ -52,7 +58,6 @@ def groups(
         yield x, y, len(taken)
 
 
-def batches_per_epoch(samples: int, size: int) -> int:
-    """Return how many full batches `shuffled_batches` yields in an epoch."""
-    stretches, rest = divmod(samples, SHUFFLED_BATCHES * size)
-    return stretches * SHUFFLED_BATCHES + rest // size
+def _batches_in_memory(split: Split, train: Train) -> int:
+    """Return how many batches hold `NUMBERS` numbers, at least 1."""
+    return max(1, NUMBERS // (train.batch_size * prod(split.mapped("x").shape[1:])))

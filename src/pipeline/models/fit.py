@@ -9,7 +9,7 @@ import numpy as np
 from numpy.random import Generator, SeedSequence, default_rng
 from numpy.typing import NDArray
 
-from pipeline.models.batches import batches_per_epoch, groups
+from pipeline.models.batches import groups
 from pipeline.models.held_out_score import Predict
 from pipeline.models.output import Goal
 from pipeline.models.output_kinds import class_weights, output_of
@@ -115,7 +115,7 @@ def _fit(
     """Train on the batches in random order; return the training curve and the snapshots."""
     from pipeline.models.build import get_weights
 
-    batches = batches_per_epoch(split.samples, train.batch_size) * train.epochs
+    batches = split.samples // train.batch_size * train.epochs
     wanted, attention = snapshot_points(batches, train), compiled.model.attention
     kept: list[Weights] = [get_weights(attention)]
     curve: list[Point] = []

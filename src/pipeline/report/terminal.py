@@ -20,14 +20,22 @@ from pipeline.settings.schema import Tracking
 
 BLOCKS = "▁▂▃▄▅▆▇█"
 LINES, BAR = 40, 40  # lines of a vector, and characters of its longest bar
+COLUMNS = 60  # blocks of a vector, at most
 NONE = "-"  # printed where there is no number
 WIDTH = 10_000  # so that rich neither wraps nor truncates a line: names stay complete
 
 
 def blocks(vector: NDArray[np.floating]) -> str:
-    """Return a line of block characters, one for each time step, the highest for the largest weight."""
-    levels = np.ceil(vector / vector.max() * len(BLOCKS)).astype(int) - 1
+    """Return a line of block characters, one for each time step, the highest for the largest weight.
+
+    Of more than `COLUMNS` steps, a block shows the largest of several adjacent ones.
+    """
+    levels = np.ceil(_columns(vector) / vector.max() * len(BLOCKS)).astype(int) - 1
     return "".join(BLOCKS[max(level, 0)] for level in levels)
+
+
+def _columns(vector: NDArray[np.floating]) -> NDArray[np.floating]:
+    return np.array([part.max() for part in np.array_split(vector, min(COLUMNS, len(vector)))])
 
 
 def show_training(trained: dict[int, TrainedSeed], score: str) -> None:
@@ -47,7 +55,7 @@ def show_attention(variants: dict[str, dict[int, AttendedSeed]]) -> None:
         spread = f"key mass {np.mean(masses):.3f} ({over})"
         table.add_row(shown_name(variant, attended.values()), blocks(vector), spread if key.any() else "")
         if (key == 1).any():
-            table.add_row("", "".join("^" if share == 1 else " " for share in key))
+            table.add_row("", "".join("^" if share == 1 else " " for share in _columns(key)))
     _print(table)
     for variant, attended in variants.items():
         on_padding = [result.measures[PADDING_MASS] for result in attended.values() if PADDING_MASS in result.measures]

@@ -12,7 +12,6 @@ from pipeline.settings.schema import Config, Data
 from pipeline.settings.validation import refused
 
 FLOAT, ROW, SHORT = 4, 100, ("B", "kB", "MB", "GB", "TB", "PB", "EB", "ZB")  # bytes of a float32, of a point in a list
-GROUP = 64  # batches that train in one program, at most
 
 
 def check_size(config: Config) -> None:
@@ -54,7 +53,7 @@ def _memory(config: Config) -> Iterator[tuple[str, Any, int]]:
     for name, (value, weights) in kernels.items():
         yield name, value, 4 * FLOAT * weights  # with the gradient and two moments of Adam
     layer = 6 * sum(units)  # gates and states of a step, kept for the gradient
-    yield "train.batch_size", train.batch_size, train.batch_size * steps * FLOAT * (GROUP * features + layer)
+    yield "train.batch_size", train.batch_size, train.batch_size * steps * FLOAT * (features + layer)
     yield "train.log_every", train.log_every, points * ROW
     yield "train.snapshots", train.snapshots, min(train.snapshots, points) * steps**2 * FLOAT
     probes = {"probe.samples": config.probe.samples, "controls.probe_samples": config.controls.probe_samples}
