@@ -327,6 +327,14 @@ def test_printed_tables_keep_names_complete_and_have_no_colours(columns, tmp_pat
     assert capsys.readouterr().out == PRINTED.removeprefix("\n")
 
 
+def test_a_long_vector_fits_the_terminal():
+    """A block is the largest of some adjacent steps: no peak is lost."""
+    vector = np.full(1000, 0.1)
+    vector[505] = 0.8
+    line = terminal.blocks(vector)
+    assert line == "▁" * 29 + "█" + "▁" * 30
+
+
 def test_a_character_that_the_terminal_lacks_is_replaced(monkeypatch):
     written = io.BytesIO()
     monkeypatch.setattr("sys.stdout", io.TextIOWrapper(written, encoding="ascii", write_through=True))

@@ -3,10 +3,13 @@
 import dataclasses
 
 import numpy as np
+import pytest
 
-from pipeline.measures import cost, linear_readout
-from pipeline.models import functions
+from pipeline.measures import cost, linear_readout, read_model
+from pipeline.models import build, functions
 from pipeline.models.output_kinds import TWO_CLASSES
+from pipeline.results.stage_files import Snapshots, TrainedSeed
+from pipeline.settings import schema
 from pipeline.settings.schema import Model, Shape
 from pipeline.settings.study import load_variant, params
 
@@ -52,3 +55,35 @@ def test_only_large_samples_are_explained_in_part():
     long = dataclasses.replace(params(), data=dataclasses.replace(params().data, time_steps=3000, input_dim=60))
     assert cost.fitted(long) == 186
     assert cost.fitted(params()) == params().explain.readout_samples
+
+
+def test_large_samples_are_read_in_parts_and_the_first_are_explained(monkeypatch):
+    """Attention is that of all samples; what takes many passes is that of the first ones."""
+    study = dataclasses.replace(
+        params(),
+        variant=load_variant("after_unshared"),
+        model=Model(4, "lstm"),
+        data=dataclasses.replace(params().data, time_steps=6),
+        explain=dataclasses.replace(params().explain, permutations=2),
+    )
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(40, 6, 2)).astype("float32"), (np.arange(40) % 2).astype("float32")
+    samples = read_model.Samples(x, y, np.tile(np.arange(6) == 3, (40, 1)))
+    start = build.build(Shape(6, 2), study.model, study.variant, np.random.SeedSequence(1))
+    trained = TrainedSeed(build.get_weights(start.classifier), Snapshots(np.zeros(1, int), {}), [], 0, {})
+
+    def read(samples):
+        return read_model.read(study, trained, samples, samples, np.random.default_rng(0))
+
+    weights, averaged, whole = read(samples)
+    assert len(weights) == 40
+    monkeypatch.setattr(schema, "EXPLAINED", 17 * 12)
+    few, in_parts, large = read(samples)
+    assert len(few) == 17
+    np.testing.assert_allclose(in_parts, averaged, rtol=1e-6)
+    np.testing.assert_allclose(large.vector, whole.vector, rtol=1e-6)
+    assert large.measures["key_mass"] == pytest.approx(whole.measures["key_mass"])
+    _, _, first = read(samples.first(17))
+    for name in ("comprehensiveness", "permuted_change", "value_weighted_mass"):
+        assert large.measures[name] == pytest.approx(first.measures[name])
+        assert large.measures[name] != pytest.approx(whole.measures[name])

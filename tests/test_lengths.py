@@ -237,7 +237,7 @@ def test_a_model_is_measured_and_explained(variant, longest):
     start = build.build(DATA.shape, LSTM, study.variant, SeedSequence(3), padded=True)
     weights = build.get_weights(start.classifier)
     trained = TrainedSeed(weights, Snapshots(np.zeros(1, int), {}), [], 0, {"accuracy": 1})
-    _, attended = read_model.read(study, trained, rows, rows, default_rng(0))
+    *_, attended = read_model.read(study, trained, rows, rows, default_rng(0))
     numbers = {name: value for name, value in attended.measures.items() if name not in ("mean_hit", "input_dependence")}
     assert all(np.isfinite(value) and abs(value) < 1e6 for value in numbers.values()), numbers
     assert attended.measures[PADDING_MASS] == 0
@@ -300,3 +300,34 @@ def test_a_saved_model_works_alone(tmp_path, variant):
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
     np.testing.assert_allclose(np.asarray(loaded(padded(x, VALID))), np.asarray(model(padded(x, VALID))), atol=1e-6)
+
+
+@pytest.mark.service  # takes most of a minute
+@pytest.mark.slow
+def test_a_study_of_sequences_of_different_lengths(fresh):
+    """The label is in the last step of each sample, which only its length tells."""
+    rng = default_rng(0)
+    lengths, y = rng.integers(3, 7, 1300), rng.integers(0, 2, 1300)
+    last = np.arange(6) == lengths[:, None] - 1
+    x = rng.standard_normal((1300, 6, 2)).astype(np.float32)
+    x[last] += 4 * y[:, None] - 2
+    x[np.arange(6) >= lengths[:, None]] = np.nan
+    np.savez(fresh.root / "own.npz", x=x[:1200], y=y[:1200], mask=last[:1200])
+    np.savez(fresh.root / "new.npz", x=x[1200:], mask=last[1200:])
+    fresh.change(
+        {"task": {"name": "file", "path": "own.npz", "padded": True}, "variants": ["before_unshared", "luong"]}
+    )
+    fresh.change({"data": {"samples": 1100}, "controls": {"seeds": [0]}, "train": {"epochs": 6}})
+    fresh.stage("sweep", "+variant=before_unshared,luong")
+    for stage in ("controls", "compare"):
+        fresh.stage(stage)
+    rows = fresh.rows("comparison/runs.csv")
+    assert all(row["balanced_accuracy"] > 0.9 and row["padding_mass"] == 0 for row in rows)
+    assert all(row["uniform_mass"] == pytest.approx((1 / lengths).mean(), abs=0.03) for row in rows)
+    assert "0.000 of its attention is on padding" in fresh.stage("analyze", "+variant=luong").stdout
+    fresh.stage("explain", "+variant=luong", "samples=new.npz")
+    found = {(row["map"], row["over"]): row for row in fresh.rows("outputs/explained/luong/measures.csv")}
+    assert (
+        found["occlusion", "steps"]["hit_rate"] > 0.6
+    )  # two replacements: in one sample of four, none has the other label
+    assert found["equal weights", "steps"]["key_mass"] == pytest.approx((1 / lengths[1200:]).mean())

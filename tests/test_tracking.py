@@ -200,7 +200,7 @@ def test_samples_are_explained_by_the_model_of_a_run(project):
         assert project.bytes("outputs/explained/luong") == by_run
         shutil.rmtree(project.root / "outputs")
         error = error_of(project.stage, "explain", f"run={run}", "samples=new.npy")
-        assert "python -m pipeline.dataset" in error
+        assert f"run is {run}: the samples that luong, seed 3 was trained on are not here; its page says how" in error
         [(comparison, *_), *_] = project.query("SELECT run_uuid FROM tags WHERE value = 'comparison' AND key = 'kind'")
         error = error_of(project.stage, "explain", f"run={comparison}", "samples=new.npy")
         assert error.endswith(" is not the run of a seed, so it has no model.\n")

@@ -71,8 +71,8 @@ def analyze_seed(study: Study, probe: Split, training: Split, seed: int, trained
     cost.announce(study, functions, few.x, len(samples.x), len(snapshots.batches))
     untrained, vectors, masses = learning(study, snapshots, few, output)
     intervening, occluding = (default_rng(child) for child in SeedSequence((settings.seed, seed)).spawn(2))
-    weights, result = read(study, trained, samples, fitting, intervening)
-    averaged, weights, valid = by_step(weights, functions.relevance), weights[: len(few.x)], few.valid
+    weights, averaged, result = read(study, trained, samples, fitting, intervening)
+    valid = few.valid
     classes, count = few.y if output.classes else None, output.classes
     targets = few.y.astype(np.int64) if explained is None else np.full(len(few.y), explained)
     others: dict[str, NDArray[np.floating]] = {
@@ -119,8 +119,10 @@ def attention(study: Study, weights: Weights, x: Array, output: Output = TWO_CLA
 
 def read(
     study: Study, trained: TrainedSeed, samples: Samples, fitting: Samples, rng: Generator
-) -> tuple[Array, AttendedSeed]:
-    """Return the attention weights of a trained model (samples, steps, features), and all measures of them.
+) -> tuple[Array, Array, AttendedSeed]:
+    """Return the attention weights of a trained model on the first samples, of all by step, and all measures.
+
+    The weights are (samples, steps, features) and (samples, steps), as `by_step` averages them.
 
     `fitting` are other samples, on which the linear readout is fitted; `rng` draws permutations and random steps.
     Measures that need many passes through the model are those of as many samples as `Data.explained_samples` says.
@@ -130,18 +132,32 @@ def read(
     output = output_of(study.regression, trained.classes)
     functions = _functions(study, output)
     set_weights(functions.model.classifier, trained.weights)
-    weights = attention(study, trained.weights, samples.x, output)
+    weights, averaged, sums = _in_parts(study, trained.weights, samples.x, output)
     classes = samples.y if output.classes else None
-    averaged = by_step(weights, functions.relevance)
     result = attended(averaged, samples.mask, classes, output.classes, samples.valid)
-    count = study.data.explained_samples
-    model = TrainedModel(functions, samples.first(count), weights[:count], output, study.explain)
+    model = TrainedModel(functions, samples.first(len(weights)), weights, output, study.explain)
     measures, steps = model.measured(fitting, rng)
     if study.padded:
         measures = of_lengths(averaged, samples) | measures
     if functions.relevance:
-        measures = {WEIGHT_SUM: float(weights.sum(axis=1, dtype=np.float64).mean())} | measures
-    return weights, result._replace(measures=result.measures | measures, steps=steps)
+        measures = {WEIGHT_SUM: float(sums.mean())} | measures
+    return weights, averaged, result._replace(measures=result.measures | measures, steps=steps)
+
+
+def _in_parts(study: Study, weights: Weights, x: Array, output: Output) -> tuple[Array, Array, Vectors]:
+    """Return the attention weights on the first samples, those of all by step, and the sums over the steps of all.
+
+    They are (samples, steps, features), (samples, steps) and (samples, features). Some samples are read at a time,
+    since the weights of all of them may exceed memory.
+    """
+    size, relevance = study.data.explained_samples, _functions(study, output).relevance
+    first = attention(study, weights, x[:size], output)
+    means, sums = [], []
+    for start in range(0, len(x), size):
+        part = attention(study, weights, x[start : start + size], output) if start else first
+        means.append(by_step(part, relevance))
+        sums.append(part.sum(axis=1, dtype=np.float64))
+    return first, np.concatenate(means), np.concatenate(sums)
 
 
 def by_step(weights: Array, relevance: bool) -> Array:
@@ -210,7 +226,7 @@ def control_seed(
     trained = train_seed(study, seed, *samples, observe)
     fitting = samples_of(samples[0], 0, cost.fitted(study))
     probe = samples_of(samples[1], 0, study.controls.probe_samples)
-    _, result = read(study, trained, probe, fitting, default_rng((study.explain.seed, seed)))
+    *_, result = read(study, trained, probe, fitting, default_rng((study.explain.seed, seed)))
     return ControlRun(name, variant, seed, trained.loss, trained.scores, result, trained.curve)
 
 

@@ -26,6 +26,7 @@ DEFAULTS = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",  # whatever is missed is filled in from the files later
     "PGCONNECT_TIMEOUT": "4",  # seconds
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
 }
 PORTS = {"http": 80, "https": 443}
 CONNECT = 4  # seconds

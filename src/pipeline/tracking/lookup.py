@@ -77,18 +77,19 @@ def model_of(config: Config) -> tuple[Study, int, TrainedSeed]:
     if found.seed is None:
         raise UserError(f"run is {config.run}: {found.name} is not the run of a seed, so it has no model.")
     models = [folder for folder in found.folders if folder.parent.name == "models"]
-    if models:
-        return _study_of(config, sync.values_of(models[0])), found.seed, read_training(models[0])[found.seed]
-    tracker = _existing(config.tracking)
-    logged = tracker.logged_model(found.run_id) if tracker else None
-    if tracker is None or logged is None:
-        page = f"its page says how to make it again: {found.link}"
-        raise UserError(
-            f"run is {config.run}: the model of {found.name} is neither in a folder here nor logged; {page}"
-        )
-    study = _study_of(config, logged[0])
-    if folders.values(study, "models")["variant"] != logged[0]["variant"]:
+    tracker, page = _existing(config.tracking), f"its page says how to make it again: {found.link}"
+    logged = tracker.logged_model(found.run_id) if tracker and not models else None
+    if not models and not logged:
+        where = "neither in a folder here nor logged"
+        raise UserError(f"run is {config.run}: the model of {found.name} is {where}; {page}")
+    values = logged[0] if logged else sync.values_of(models[0])
+    study = _study_of(config, values)
+    if folders.values(study, "models")["variant"] != values["variant"]:
         raise UserError(f"run is {config.run}: the attention layer of {found.name} has changed since it was trained.")
+    if not folders.exists(study, "data/train"):
+        raise UserError(f"run is {config.run}: the samples that {found.name} was trained on are not here; {page}")
+    if models or not tracker:
+        return study, found.seed, read_training(models[0])[found.seed]
     return study, found.seed, tracker.logged_weights(found.run_id)
 
 
