@@ -32,7 +32,7 @@ def explained_by(classes=()):
     x, training = (default_rng(seed).normal(size=(12, 6, 2)).astype("float32") for seed in (0, 1))
     logits = build.build(DATA.shape, model, variant, SeedSequence(1), last._replace(activation="linear")).classifier
     trained = TrainedSeed(weights, Snapshots(np.zeros(1, int), {}), [], 0, {}, classes=classes)
-    found = explain_samples.explain(study, trained, x, training, default_rng(0))
+    found = explain_samples.explain(study, trained, x, training)
     return found, np.array(logits(training.mean(axis=0)[None]))[0]
 
 
@@ -69,8 +69,17 @@ def test_of_three_classes_the_predicted_one_is_explained(tmp_path):
 def test_occlusion_by_feature_by_hand():
     """Of a linear model, the change is that of the value, on average, times its weight."""
     weights, x, others = np.array([[1.0, -2.0], [0.0, 3.0]]), np.ones((1, 2, 2)), np.full((1, 2, 2), 0.5)
-    found = attribution.occlusion_by_feature(lambda x: (x * weights).sum(axis=(1, 2)), x, others, default_rng(0), 2)
+    found = attribution.occlusion_by_feature(lambda x: (x * weights).sum(axis=(1, 2)), x, others, 2)
     np.testing.assert_allclose(found, [[[0.5, -1], [0, 1.5]]])
+
+
+def test_a_value_that_half_of_the_samples_have_otherwise_meets_the_other_one():
+    """However few replacements there are: at least half of them have the other label."""
+    others = np.stack([default_rng(1).permutation(np.arange(20) % 2), default_rng(2).permutation(20)], axis=1)[:, None]
+    for key in (0.0, 1.0):
+        x = np.array([[[key, 0.5]]])
+        found = attribution.occlusion_by_feature(lambda x: x[:, 0, 0], x, others.astype(float), 2)
+        np.testing.assert_allclose(found, [[[key - 0.5, 0]]])
 
 
 def test_maps_are_measured_against_a_mask_by_hand():

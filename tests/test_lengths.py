@@ -201,7 +201,7 @@ def test_interventions_keep_the_padding():
     attribution.occlusion(lambda z: seen.append(z) or z.sum(axis=(1, 2)), padded(x, VALID), default_rng(0), 3, VALID)
     others = default_rng(1).standard_normal(x.shape)
     attribution.occlusion_by_feature(
-        lambda z: seen.append(z) or z.sum(axis=(1, 2)), padded(x, VALID), padded(others, VALID[::-1]), default_rng(0), 2
+        lambda z: seen.append(z) or z.sum(axis=(1, 2)), padded(x, VALID), padded(others, VALID[::-1]), 2
     )
     for changed in seen:
         np.testing.assert_array_equal(changed == PADDING, np.repeat(~VALID[:, :, None], 2, axis=2))
@@ -327,7 +327,5 @@ def test_a_study_of_sequences_of_different_lengths(fresh):
     assert "0.000 of its attention is on padding" in fresh.stage("analyze", "+variant=luong").stdout
     fresh.stage("explain", "+variant=luong", "samples=new.npz")
     found = {(row["map"], row["over"]): row for row in fresh.rows("outputs/explained/luong/measures.csv")}
-    assert (
-        found["occlusion", "steps"]["hit_rate"] > 0.6
-    )  # two replacements: in one sample of four, none has the other label
+    assert found["occlusion", "steps"]["hit_rate"] > 0.9
     assert found["equal weights", "steps"]["key_mass"] == pytest.approx((1 / lengths[1200:]).mean())

@@ -3,7 +3,6 @@
 import dataclasses
 
 import numpy as np
-from numpy.random import default_rng
 from numpy.typing import NDArray
 
 from pipeline.execution.command_line import command
@@ -38,7 +37,7 @@ def explain(variant: str, x: NDArray[np.floating], seed: int | None = None) -> E
     """
     study = dataclasses.replace(params(), variant=load_variant(variant))
     found = check_shape(x, study.data.shape, study.padded)
-    return _explain(*_model_of(study, seed), found)
+    return _explain(study, _model_of(study, seed)[2], found)
 
 
 def measured(variant: str, explained: Explained, mask: NDArray[np.bool_]) -> list[Row]:
@@ -67,13 +66,13 @@ def _measured(variant: Variant, explained: Explained, mask: NDArray[np.bool_]) -
     return explain_samples.measured(explained, mask, attends_features)
 
 
-def _explain(study: Study, seed: int, trained: TrainedSeed, found: NDArray[np.float32]) -> Explained:
+def _explain(study: Study, trained: TrainedSeed, found: NDArray[np.float32]) -> Explained:
     """Return what a model says of samples."""
     split = splits.load(study, "train")
     training, scales = split.rows("x", 0, cost.fitted(study)), scales_of(split)
     import_tensorflow()
-    rng, scaled = default_rng((study.explain.seed, seed)), scales["x"].applied(found) if "x" in scales else found
-    explained = explain_samples.explain(study, trained, scaled, training, rng)
+    scaled = scales["x"].applied(found) if "x" in scales else found
+    explained = explain_samples.explain(study, trained, scaled, training)
     prediction = scales["y"].undone(explained.prediction) if "y" in scales else explained.prediction
     shown = padded(found, some_valid(found), np.nan)
     return explained._replace(x=shown, prediction=prediction)
@@ -87,7 +86,7 @@ def stage(config: Config) -> None:
     study, seed, trained = _model_of(config, config.seed) if config.run is None else lookup.model_of(config)
     variant, found = study.chosen_variant(), check_shape(x, study.data.shape, study.padded)
     marked = None if mask is None else check_mask(mask, found)
-    explained = _explain(study, seed, trained, found)
+    explained = _explain(study, trained, found)
     against = None if marked is None else AgainstMask(marked, _measured(variant, explained, marked))
     from pipeline.report import explained_page  # here, since matplotlib takes time that a mistake need not
 

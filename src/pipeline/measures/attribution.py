@@ -76,20 +76,23 @@ def _exchanged(own: Array, others: Array, valid: Valid) -> Array:
     return others if valid is None else np.where(valid[:, :, None], others, own)
 
 
-def occlusion_by_feature(logit: Function, x: Array, others: Array, rng: Generator, replacements: int) -> Array:
+def occlusion_by_feature(logit: Function, x: Array, others: Array, replacements: int) -> Array:
     """Return how much lower the logit is, on average, with a value of other samples, (samples, steps, features).
 
     A feature is replaced at one step, or in one of the stretches that `occlusion` takes; each step gets the change of
-    its stretch. `others` (number, steps, features) are samples such as those of the training; `rng` draws a number of
-    replacements among them for each sample, the same for all steps and features. A padded step stays padded, and
-    no other step becomes padded.
+    its stretch. `others` (number, steps, features) are samples such as those of the training. A number of replacements
+    are evenly spread over the order of their values there, so that a key that half of them have otherwise always meets
+    the other one. A padded step stays padded, and no other step becomes padded.
     """
     before, change = logit(x), np.zeros(x.shape)
     own, their = valid_steps(x), valid_steps(others)
-    drawn = rng.integers(len(others), size=(replacements, len(x)))
+    spread = (np.arange(replacements) + 0.5) / replacements
     for first, last in tqdm(stretches(x.shape[1]), "occlusion", **PROGRESS):
+        rows = np.flatnonzero(their[:, first])
         for feature in range(x.shape[2]):
-            for chosen in drawn:
+            values = np.where(their, others[:, :, feature], 0)[rows, first:last].mean(axis=1)
+            order = rows[np.argsort(values, kind="stable")]
+            for chosen in order[(spread * len(order)).astype(int)] if len(order) else ():
                 both, occluded = (own & their[chosen])[:, first:last], x.copy()
                 occluded[:, first:last, feature] = np.where(
                     both, others[chosen, first:last, feature], x[:, first:last, feature]

@@ -3,7 +3,6 @@
 from typing import Any
 
 import numpy as np
-from numpy.random import Generator
 from numpy.typing import NDArray
 
 from pipeline.measures import attention_measures, attribution, read_model
@@ -25,7 +24,7 @@ MEASURED = (
 )
 
 
-def explain(study: Study, trained: TrainedSeed, x: Array, training: Array, rng: Generator) -> Explained:
+def explain(study: Study, trained: TrainedSeed, x: Array, training: Array) -> Explained:
     """Return what a trained model says of samples, by sample, step and feature.
 
     Args:
@@ -34,7 +33,6 @@ def explain(study: Study, trained: TrainedSeed, x: Array, training: Array, rng: 
         x: the samples, (samples, steps, features), on the scale on which it was trained.
         training: training samples of the same shape, whose mean is the baseline of integrated gradients, and whose
             values replace those of the samples.
-        rng: draws which training samples replace a sample's values.
 
     Raises:
         UserError: if `explain.target` is no class.
@@ -54,7 +52,7 @@ def explain(study: Study, trained: TrainedSeed, x: Array, training: Array, rng: 
     explained, gradient = model.explained(target)
     mean = attribution.baseline(attribution.mean_of_valid(training, some_valid(training)), x)
     integrated = attribution.integrated_gradients(gradient, x, mean, study.explain.integration_steps)
-    occluded = attribution.occlusion_by_feature(explained, x, training, rng, study.explain.permutations)
+    occluded = attribution.occlusion_by_feature(explained, x, training, study.explain.permutations)
     by_input, prediction = gradient(x), output.prediction(logits)
     return Explained(x, prediction, target, explained(x), attention, by_input, x * by_input, integrated, occluded)
 

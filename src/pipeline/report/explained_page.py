@@ -54,8 +54,14 @@ def write(
     maps = {name: np.asarray(getattr(explained, name), np.float64) for name in TITLES}
     means = {name: np.abs(values).mean(axis=0) for name, values in maps.items()}
     marks = None if against is None else against.mask.reshape(*against.mask.shape[:2], -1)
-    usual = None if marks is None else marks.mean(axis=0) >= MARKED
-    figures.save(draw(_mean(explained.x), means, signed=False, marks=usual), folder / "mean.png")
+    of_features = MAPS if against is None else [row["map"] for row in against.rows if row["over"] != "steps"]
+
+    def crosses(marked: NDArray[np.bool_]) -> dict[str, NDArray[np.bool_]]:
+        steps = np.asarray(marked.any(axis=1, keepdims=True))
+        return {name: marked if name in of_features else steps for name in MAPS}
+
+    usual = {} if marks is None else crosses(marks.mean(axis=0) >= MARKED)
+    figures.save(draw(_mean(explained.x), means, usual, signed=False), folder / "mean.png")
     predicted, numbers = _predictions(explained, classes)
     output = "prediction" if classes is None else "log-odds of the class that the page names"
     parts = [f"# {title}", WORDS.format(raises="red", output=output)]
@@ -65,8 +71,8 @@ def write(
     for number, value in enumerate(numbers[:SHOWN]):
         name = f"sample-{number}.png"
         sample = {kind: values[number] for kind, values in maps.items()}
-        own = None if marks is None else marks[number]
-        figures.save(draw(explained.x[number], sample, signed=True, marks=own), folder / name)
+        own = {} if marks is None else crosses(marks[number])
+        figures.save(draw(explained.x[number], sample, own, signed=True), folder / name)
         parts += [f"## Sample {number}: {predicted} {value}", f"![]({name})"]
     parts += ["## Predictions", markdown(DataFrame({"sample": range(len(numbers)), predicted: numbers}))]
     write_text(folder / "index.html", html_page.html("\n\n".join(parts), folder))
@@ -99,13 +105,12 @@ def _predictions(explained: Explained, classes: tuple[str, ...] | None) -> tuple
 def draw(
     x: NDArray[np.floating],
     maps: dict[str, NDArray[np.float64]],
+    crosses: dict[str, NDArray[np.bool_]],
     signed: bool,
-    marks: NDArray[np.bool_] | None = None,
 ) -> Figure:
     """Draw values (steps, features) above the maps of them, name -> (steps, rows); `signed` ones have two colours.
 
-    `marks` (steps, features) are drawn as crosses, or (steps, 1) in every row; in maps without a row for each feature,
-    a step has crosses in all rows.
+    `crosses` are drawn into the maps of the same names, where true: (steps, rows), or (steps, 1) for all rows.
     """
     figure, axes = figures.panels(1 + len(maps), 1, (9, 1.7 * (1 + len(maps))), sharey="none")
     steps = np.arange(len(x))
@@ -116,9 +121,9 @@ def draw(
         axes[0, 0].legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
     for ax, (name, values) in zip(axes[1:, 0], maps.items(), strict=True):
         _map(ax, values, TITLES[name], signed and name != "attention")
-        if marks is not None:
-            of_rows = marks if name != "attention" else marks.any(axis=1, keepdims=True)
-            steps, rows = np.nonzero(np.broadcast_to(of_rows, values.shape))
+        ax.set_ylabel("feature" if name != "attention" else "feature or head", fontsize=8)
+        if name in crosses:
+            steps, rows = np.nonzero(np.broadcast_to(crosses[name], values.shape))
             ax.plot(steps, rows, "x", color="white", markersize=5, markeredgewidth=2.5)
             ax.plot(steps, rows, "x", color="black", markersize=4, markeredgewidth=1)
     axes[-1, 0].set_xlabel("time step")
