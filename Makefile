@@ -1,6 +1,7 @@
 # `make help` lists what there is. Every target sets up what it needs.
 PYTHON ?= python3
 PORT ?= 5000
+LOCK := $(if $(LIGHT),.venv/without-tensorflow.txt,requirements.lock)
 BIN := $(CURDIR)/.venv/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 export PATH := $(BIN):$(PATH)
 export DO_NOT_TRACK := true
@@ -15,7 +16,10 @@ help:  ## list all targets
 .venv/ready: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; (3, 11) <= sys.version_info < (3, 14) or sys.exit("error: this needs Python 3.11 to 3.13, not " + sys.version.split()[0] + "; name one: make PYTHON=python3.11")'
 	$(PYTHON) -m venv .venv
-	"$(BIN)/python" -m pip install --quiet --require-hashes --no-deps -r requirements.lock
+	@[ -z "$(LIGHT)" ] || sed '/^tensorflow==/,/[^\\]$$/d' requirements.lock > $(LOCK)
+	"$(BIN)/python" -m pip install --quiet --require-hashes --no-deps -r $(LOCK)
+	@[ -z "$(LIGHT)" ] || "$(BIN)/python" -m pip install --quiet --no-deps \
+		"tensorflow-cpu$$(sed -n 's/^tensorflow\(==[0-9.]*\).*/\1/p' requirements.lock)"
 	"$(BIN)/python" -m pip install --quiet --no-deps --no-build-isolation -e .
 	@touch $@
 

@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import subprocess
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -242,3 +243,24 @@ def test_without_git_a_sentence_names_the_way_out_and_stages_know_no_commit(tmp_
     provenance.git_commit.cache_clear()
     assert provenance.git_commit() == "none"
     provenance.git_commit.cache_clear()
+
+
+def test_a_light_environment_has_all_packages_of_the_lock_but_tensorflow(tmp_path):
+    made = subprocess.run(
+        ["make", "-n", "-W", "pyproject.toml", "LIGHT=1", "PYTHON=true", ".venv/ready"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    recipe = next(line for line in made.stdout.splitlines() if "> .venv/without-tensorflow.txt" in line)
+    (tmp_path / ".venv").mkdir()
+    shutil.copy(ROOT / "requirements.lock", tmp_path)
+    subprocess.run(["sh", "-ec", recipe], cwd=tmp_path, check=True)
+    left, all_of_them = (
+        re.findall(r"^[a-z0-9].*", (tmp_path / name).read_text(encoding="utf-8"), re.MULTILINE)
+        for name in (".venv/without-tensorflow.txt", "requirements.lock")
+    )
+    (removed,) = set(all_of_them) - set(left)
+    assert f"tensorflow=={version('tensorflow')} \\" == removed
+    assert len(left) == len(all_of_them) - 1

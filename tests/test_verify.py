@@ -5,12 +5,14 @@ import platform
 import re
 import shutil
 import subprocess
+from importlib.metadata import PackageNotFoundError
 
 import numpy as np
 import pytest
 from conftest import REPOSITORY, error_of, kept
 
 from pipeline.execution import machine
+from pipeline.results import made_on
 
 pytestmark = pytest.mark.slow
 AFTER = "models/after_unshared"
@@ -202,3 +204,14 @@ def test_a_description_of_the_machine_says_what_results_may_depend_on_but_names_
     assert found["XLA_FLAGS"] == "--xla_cpu_max_isa=AVX2"
     assert {"processor", "caches", "cores", "system", "python", "tensorflow", "keras", "XLA_FLAGS"} <= set(found)
     assert all(found[name] for name in ("processor", "instructions", "caches", "cores", "system"))
+
+
+def test_a_build_for_processors_alone_has_the_version_of_the_package(monkeypatch):
+    def version(name):
+        if name == "tensorflow":
+            raise PackageNotFoundError(name)
+        return f"{name} 2.21.0"
+
+    monkeypatch.setattr(made_on, "version", version)
+    assert made_on.versions()["tensorflow"] == "tensorflow-cpu 2.21.0"
+    assert made_on.versions()["keras"] == "keras 2.21.0"

@@ -6,18 +6,16 @@ import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
-from importlib.metadata import version
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Any
 
-from pipeline.results import folders
+from pipeline.results import folders, made_on
 from pipeline.results.splits import Split
 from pipeline.settings.project import ROOT
 from pipeline.settings.schema import Study
 from pipeline.settings.study import digest, plain
 
-PACKAGES = ("tensorflow", "keras", "numpy", "scipy")
 ARITHMETIC = (  # set in `pipeline/__init__.py`
     "TF_ENABLE_ONEDNN_OPTS",
     "TENSORFLOW_USE_CUSTOM_CONTRACTION_KERNEL",
@@ -36,9 +34,8 @@ def environment() -> dict[str, str]:
     """
     files = [SOURCE / "__init__.py", *(path for room in ROOMS for path in sorted((SOURCE / room).rglob("*.py")))]
     code = hashlib.sha256(b"".join(path.read_bytes() for path in files))
-    packages = {name: version(name) for name in PACKAGES}
     arithmetic = {name: os.environ.get(name, "") for name in ARITHMETIC}
-    return {"code": code.hexdigest()[:12], **packages, "processor": platform.machine(), **arithmetic}
+    return {"code": code.hexdigest()[:12], **made_on.versions(), "processor": platform.machine(), **arithmetic}
 
 
 def of(study: Study, kind: str, *splits: Split) -> dict[str, str]:

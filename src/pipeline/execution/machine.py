@@ -5,10 +5,10 @@ import platform
 import subprocess
 from contextlib import suppress
 from functools import cache
-from importlib.metadata import version
 from pathlib import Path
 
-from pipeline.execution.fingerprint import ARITHMETIC, PACKAGES
+from pipeline.execution.fingerprint import ARITHMETIC
+from pipeline.results import made_on
 
 CACHES = Path("/sys/devices/system/cpu/cpu0/cache")  # of the first core, on Linux
 INSTRUCTIONS = ("avx", "avx2", "fma", "avx512f", "amx_tile")  # by which libraries choose their kernels
@@ -26,7 +26,7 @@ def description() -> dict[str, str]:
         "cores": str(os.cpu_count()),
         "system": " ".join((platform.system(), *platform.libc_ver())).strip(),
         "python": platform.python_version(),
-        **{name: version(name) for name in PACKAGES},
+        **made_on.versions(),
         **{name: _without_paths(os.environ.get(name, "")) for name in ARITHMETIC},
     }
 

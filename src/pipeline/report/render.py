@@ -1,6 +1,5 @@
 """The report of a comparison in Markdown: the text is in report.md.j2, the numbers come from the tables."""
 
-from importlib.metadata import version
 from typing import Any
 
 import numpy as np
@@ -12,12 +11,10 @@ from pipeline.report.effects import SIGNIFICANCE
 from pipeline.report.tables import Tables, VariantResult
 from pipeline.report.titles import CURVES, SCORES, counted, score_in, trained_score
 from pipeline.report.verdicts import NOT_LEARNED
-from pipeline.results import folders
+from pipeline.results import folders, made_on
 from pipeline.results.stage_files import NO_ATTENTION, NULL_KEY, STRETCHES, UNIFORM
 from pipeline.settings.schema import CLASSIFICATION, Data, Model, Study, Train
 from pipeline.settings.study import task_options
-
-PACKAGES = ("tensorflow", "keras", "numpy", "scipy")  # that compute the numbers
 
 # The article's settings, for which there are published numbers.
 TASK = {"_target_": "pipeline.tasks.planted_key", "kind": CLASSIFICATION, "feature": None, "noise": 0.0}
@@ -71,7 +68,7 @@ def render(study: Study, tables: Tables, results: list[VariantResult]) -> str:
         relevance=relevance.NOTE if any(seed.relevance for r in results for seed in r.attended.values()) else "",
         stretches=STRETCHES,
         dataset=results[0].data,
-        versions={name: version(name) for name in PACKAGES},
+        versions=made_on.versions(),
     )
 
 

@@ -7,6 +7,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,20 @@ from pipeline.settings.project import ROOT
 Machine = Mapping[str, str]  # name -> processor, caches, versions, flags: `execution.machine.description`
 Files = Mapping[str, File]  # path inside an output -> file
 NOTES = f"{OUTPUTS}/machines"
+PACKAGES = ("tensorflow", "keras", "numpy", "scipy")  # that compute the numbers
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of the packages that compute the numbers."""
+    return {name: version_of(name) for name in PACKAGES}
+
+
+def version_of(package: str) -> str:
+    """Return the version of a package, or of its build for processors alone, such as tensorflow-cpu."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return version(f"{package}-cpu")
 
 
 def files_in(folder: Path) -> dict[str, Path]:

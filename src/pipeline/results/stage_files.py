@@ -67,9 +67,16 @@ class TrainedSeed(NamedTuple):
     scores: dict[str, float]
     data: str = ""
     classes: tuple[str, ...] = ()
+    hashed: str = ""  # what `weights_hash` returns, if the weights are left out
+
+    def without_weights(self) -> "TrainedSeed":
+        """Return the result without weights and snapshots, which of many seeds may exceed memory."""
+        return self._replace(weights={}, snapshots=self.snapshots._replace(weights={}), hashed=self.weights_hash())
 
     def weights_hash(self) -> str:
         """Return a hash of the bytes of all weights."""
+        if self.hashed:
+            return self.hashed
         content = hashlib.sha256()
         for path, array in sorted(self.weights.items()):
             content.update(path.encode() + array.tobytes())
@@ -162,8 +169,8 @@ def _read_curves(path: Path, *names: str) -> dict[tuple[str, ...], list[Point]]:
     return curves
 
 
-def read_training(folder: Path) -> dict[int, TrainedSeed]:
-    """Return seed -> what `write_training` wrote."""
+def read_training(folder: Path, weights: bool = True) -> dict[int, TrainedSeed]:
+    """Return seed -> what `write_training` wrote; without `weights`, those of a seed are dropped once they are read."""
     curves, trained = _read_curves(folder / "history.csv", "seed"), {}
     rows, data = read_csv(folder / "metrics.csv"), read_hashes(folder / "data.txt")
     named = (folder / CLASSES).exists()
@@ -172,9 +179,10 @@ def read_training(folder: Path) -> dict[int, TrainedSeed]:
         name = row.pop("seed")
         kept = read_arrays(folder / "snapshots" / f"seed-{name}.npz")
         snapshots = Snapshots(kept.pop(BATCHES), kept)
-        weights = read_arrays(folder / "weights" / f"seed-{name}.npz")
+        arrays = read_arrays(folder / "weights" / f"seed-{name}.npz")
         loss, scores = float(row.pop("loss")), numbers(row)
-        trained[int(name)] = TrainedSeed(weights, snapshots, curves[name,], loss, scores, drawn, classes)
+        result = TrainedSeed(arrays, snapshots, curves[name,], loss, scores, drawn, classes)
+        trained[int(name)] = result if weights else result.without_weights()
     return trained
 
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from pipeline.execution.signals import completed_first
 from pipeline.execution.start_tensorflow import import_tensorflow
-from pipeline.results.made_on import Machine
+from pipeline.results.made_on import Machine, version_of
 from pipeline.results.stage_files import AttendedSeed, ControlRun, Point, Snapshots, TrainedSeed
 from pipeline.settings.project import ROOT
 from pipeline.settings.schema import Data, Model, Tracking, Variant, score_of
@@ -216,7 +216,7 @@ class Tracker:
             for tensor, name in ((model.input, "sequence"), (model.output, "output"))
         )
         signature = ModelSignature(Schema([inputs]), Schema([outputs]))
-        packages = [f"{name}=={version(name)}" for name in ("tensorflow", "keras", "numpy")]
+        packages = [f"{name}=={version_of(name)}" for name in ("tensorflow", "keras", "numpy")]
         with mlflow.start_run(run_id):
             logged = mlflow.tensorflow.log_model(
                 model,
