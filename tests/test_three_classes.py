@@ -68,6 +68,14 @@ def result(study, tmp_path_factory):
     return VariantResult(study.variant, trained.data, again, *read), controls, (train, probe, root)
 
 
+def test_a_result_without_its_weights_is_known_by_their_hash(result):
+    one, _, (*_, root) = result
+    (without,) = stage_files.read_training(root / "models", weights=False).values()
+    assert (without.weights, without.snapshots.weights) == ({}, {})
+    assert without.weights_hash() == one.trained[0].weights_hash()
+    assert (without.scores, without.curve, without.classes) == (one.trained[0].scores, one.trained[0].curve, NAMES)
+
+
 def test_three_classes_are_learned_and_a_null_key_is_not(result):
     one, (null,), _ = result
     assert one.classes() == NAMES
