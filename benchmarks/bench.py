@@ -1,12 +1,13 @@
 """Measure what the study costs, against other ways to do it. `make bench`, or `python benchmarks/bench.py PART …`
 
-Every part writes results/PART.json, and all of them together results.md and growth.png. Ways that are compared run
-alternately in each round: the machine is noisy, so that ratios count, and medians over the rounds.
+Every part writes results/PROCESSOR/PART.json, and all of them together results.md and growth.png. Ways that are
+compared run alternately in each round: the machine is noisy, so that ratios count, and medians over the rounds.
 """
 
 import argparse
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -204,16 +205,28 @@ def study(rounds):
 PARTS = {part.__name__: part for part in (article, epoch, limit, growth, around, study)}
 
 
+def _folder_of_processor():
+    """Return the folder of the results on this processor, in which name.txt says what it is."""
+    from pipeline.execution import machine
+
+    known = machine.description()
+    title = f"{known['processor']}, {known['cores']} cores, {known['caches']}, Python {known['python']}"
+    folder = RESULTS / re.sub(r"\W+", "-", known["processor"].lower()).strip("-")
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "name.txt").write_text(f"{title}\n", encoding="utf-8")
+    return folder
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("parts", nargs="*", choices=[*PARTS, []], help="all, if none is named")
     parser.add_argument("--rounds", type=int, default=3)
     words = parser.parse_args()
-    RESULTS.mkdir(exist_ok=True)
+    folder = _folder_of_processor()
     for name in words.parts or PARTS:
         say(f"== {name}: {PARTS[name].__doc__}")
         rows = PARTS[name](words.rounds)
-        (RESULTS / f"{name}.json").write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+        (folder / f"{name}.json").write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
     import report
 
     print(f"Results are in {report.write(RESULTS, HERE / 'results.md').relative_to(ROOT)}.")

@@ -1,4 +1,8 @@
-"""The floating-point operations of a training step over the rate at which this machine multiplies such matrices."""
+"""What a training step must do at the least, at the rates at which this machine does it, over what the step takes.
+
+It multiplies matrices, computes sigmoids and hyperbolic tangents, and keeps what the backward pass needs. One core does
+that one after the other; each rate is measured alone, in a program compiled by XLA with all that the processor has.
+"""
 
 import json
 import subprocess
@@ -46,15 +50,61 @@ def matrix_rate(repeats=20_000):
     return repeats * 3 * 2 * BATCH * UNITS * 4 * UNITS / (time.perf_counter() - start)
 
 
-def free_matrix_rate():
-    """Return the rate in a process of its own, with whatever kernels the processor has: this project forgoes some."""
-    code = "import limit; print(limit.matrix_rate())"
+def functions(placement):
+    """Return how many sigmoids, tangents and exponentials a training step computes."""
+    attended = FEATURES if placement == "before" else UNITS
+    return BATCH * STEPS * (5 * UNITS + attended)
+
+
+def kept(placement):
+    """Return the bytes that the forward pass of the LSTM writes for the backward pass, which reads them."""
+    del placement
+    values = 7 * UNITS  # the gates, the cell's state, its tangent and the state of each step
+    return 2 * 4 * BATCH * STEPS * values
+
+
+def function_rate(repeats=20_000):
+    """Return sigmoids and tangents a second, three and two as an LSTM needs them, compiled by XLA."""
+    import tensorflow as tf
+
+    tf.config.threading.set_intra_op_parallelism_threads(1)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+
+    @tf.function(jit_compile=True)
+    def both(gates, states):
+        def step(i, gates, states):
+            return i + 1, tf.sigmoid(gates), tf.tanh(states)
+
+        return tf.while_loop(lambda i, *_: i < repeats, step, (0, gates, states))
+
+    arrays = [tf.random.normal((BATCH, number * UNITS)) for number in (3, 2)]
+    both(*arrays)
+    start = time.perf_counter()
+    both(*arrays)[1].numpy()
+    return repeats * BATCH * 5 * UNITS / (time.perf_counter() - start)
+
+
+def copy_rate(repeats=2000):
+    """Return bytes a second, written and read, of copying as much as a training step keeps."""
+    import numpy as np
+
+    source = np.ones(kept("after") // 8, np.float32)
+    target = np.zeros_like(source)
+    start = time.perf_counter()
+    for _ in range(repeats):
+        np.copyto(target, source)
+    return repeats * 2 * source.nbytes / (time.perf_counter() - start)
+
+
+def free_rate(name):
+    """Return a rate in a process of its own, with whatever the processor has: this project forgoes some of it."""
+    code = f"import limit; print(limit.{name}())"
     out = subprocess.run([sys.executable, "-c", code], cwd=HERE, capture_output=True, check=True)
     return float(out.stdout.split()[-1])
 
 
 def main():
-    rate = free_matrix_rate()
+    rate, of_functions, of_copies = map(free_rate, ("matrix_rate", "function_rate", "copy_rate"))
     x, y = samples_of(SAMPLES)
     row = {}
     for placement in ("before", "after"):
@@ -63,9 +113,12 @@ def main():
         start = time.perf_counter()
         epoch(SAMPLES)
         seconds = (time.perf_counter() - start) / (SAMPLES / BATCH)
-        needed = operations(placement)
-        row[placement] = {"mflop": needed / 1e6, "step_ms": seconds * 1e3, "gflops": rate / 1e9}
-        row[placement]["share"] = needed / rate / seconds
+        least = {
+            "products_ms": operations(placement) / rate * 1e3,
+            "functions_ms": functions(placement) / of_functions * 1e3,
+            "memory_ms": kept(placement) / of_copies * 1e3,
+        }
+        row[placement] = least | {"step_ms": seconds * 1e3, "share": sum(least.values()) / (seconds * 1e3)}
     print(json.dumps(row))
 
 

@@ -1,8 +1,6 @@
-"""Put results/*.json together as results.md and growth.png."""
+"""Put results/PROCESSOR/*.json together as results.md and growth.png."""
 
 import json
-import os
-import platform
 from statistics import median
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -11,10 +9,17 @@ from matplotlib.figure import Figure
 TITLES = {
     "article": "Against the article's script",
     "epoch": "Against other ways to train an epoch",
-    "limit": "Against the limit",
+    "limit": "Against the limit of the processor",
     "growth": "Growth",
     "around": "Around the work",
     "study": "The whole study",
+}
+LEAST = {
+    "products_ms": "products, ms",
+    "functions_ms": "functions, ms",
+    "memory_ms": "memory, ms",
+    "step_ms": "a step, ms",
+    "share": "share of the limit",
 }
 
 
@@ -61,13 +66,12 @@ def limit(rows):
     lines = []
     for placement in ("before", "after"):
         own = [row[placement] for row in rows]
-        columns = [spread([row[name] for row in own]) for name in ("mflop", "step_ms", "gflops", "share")]
-        lines.append([placement, *columns])
-    header = ["attention", "MFLOP of a step", "ms for a step", "GFLOP/s of such products", "share of the limit"]
+        lines.append([placement, *(spread([row[name] for row in own]) for name in LEAST)])
     return (
-        "The limit: the matrix products of a training step at the rate at which one core multiplies matrices of the "
-        "LSTM's shapes, one after the other, in a program compiled by XLA with all kernels that the processor has.\n\n"
-        + table(header, lines)
+        "Milliseconds of a training step of 64 samples, and what it must do at the least, each part measured alone on "
+        "one core, compiled by XLA with all that the processor has (`benchmarks/limit.py`): the matrix products; "
+        "sigmoids, hyperbolic tangents and exponentials; writing and reading what the backward pass needs. The share "
+        "is the sum of the three over the step.\n\n" + table(["attention", *LEAST.values()], lines)
     )
 
 
@@ -133,17 +137,22 @@ def draw_growth(rows, path):
 
 
 def write(results, path):
-    """Write results.md, and growth.png beside it; return its path."""
-    found = {name: results / f"{name}.json" for name in TITLES}
-    rows = {name: json.loads(file.read_text(encoding="utf-8")) for name, file in found.items() if file.exists()}
+    """Write results.md, and growth.png beside it; return its path.
+
+    `results` has a folder for each processor, with the name that results.md gives it in name.txt.
+    """
     head = (
-        "# What the study costs\n\nMade by `make bench`. Medians, with the range over the rounds: the machine is "
-        "noisy, so that ratios count. A number without a range is from one round.\n\n"
-        f"Measured on {os.cpu_count()} cores ({platform.machine()}), Python "
-        f"{platform.python_version()}."
+        "# What the study costs\n\nMade by `make bench`, which adds the processor that it runs on, or measures it "
+        "again. Medians, with the range over the rounds: the machines are noisy, so that ratios count. A number "
+        "without a range is from one round. What was tried to be faster is in [tried.md](tried.md)."
     )
-    parts = [head, *(f"## {TITLES[name]}\n\n{globals()[name](own)}" for name, own in rows.items())]
+    parts = [head]
+    for folder in sorted(file.parent for file in results.glob("*/name.txt")):
+        found = {name: folder / f"{name}.json" for name in TITLES}
+        rows = {name: json.loads(file.read_text(encoding="utf-8")) for name, file in found.items() if file.exists()}
+        parts.append(f"## {(folder / 'name.txt').read_text(encoding='utf-8').strip()}")
+        parts += [f"### {TITLES[name]}\n\n{globals()[name](own)}" for name, own in rows.items()]
+        if "growth" in rows:
+            draw_growth(rows["growth"], path.parent / "growth.png")
     path.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
-    if "growth" in rows:
-        draw_growth(rows["growth"], path.parent / "growth.png")
     return path
