@@ -122,7 +122,9 @@ def test_a_model_of_three_classes_is_explained_and_measured():
     np.testing.assert_allclose(gradient(samples.x)[:, 2, 1], (logit(moved) - logit(samples.x)) / step, atol=2e-3)
     weights = parts.attention(samples.x)
     model = TrainedModel(parts, samples, weights, THREE, Explain(2, 1, 30, 0.01, 0))
-    measures, steps = model.measured(samples, np.random.default_rng(0))
+    at_peak, readouts = model.readout(samples, samples, weights.mean(axis=2))
+    others, shares = model.measured(np.random.default_rng(0))
+    measures, steps = at_peak | others, readouts | shares
     assert steps["readout"].shape == steps["gain"].shape == steps["logit_share"].shape == (4,)
     assert steps["logit_share"].sum() == pytest.approx(1)
     assert {"comprehensiveness_y0", "comprehensiveness_y1", "comprehensiveness_y2"} <= measures.keys()

@@ -53,8 +53,7 @@ class TrainedModel:
         weighted = functions.attend(values)[0]
         self.values, self.weighted = padded(values, valid, 0), padded(weighted, self._valid_in(weighted), 0)
         self.output = functions.head(weighted)
-        self.attention = padded(weights.mean(axis=2), valid, -1)  # a peak is never on padding
-        self.peak = self.attention.argmax(axis=1)
+        self.peak = padded(weights.mean(axis=2), valid, -1).argmax(axis=1)  # a peak is never on padding
 
     def _valid_in(self, weighted: Array) -> Valid:
         """Return which steps of the output of the attention layer are not padded; None if it has no such steps."""
@@ -68,29 +67,31 @@ class TrainedModel:
         """Return the outputs for values that attention weighs, as `Functions.tail` does."""
         return self.functions.tail(padded(values, self.valid))
 
-    def measured(self, fitting: Samples, rng: Generator) -> Found:
-        """Return all measures of this module, and those that have a value for each time step.
+    def measured(self, rng: Generator) -> Found:
+        """Return the measures of this class but the readout, and those that have a value for each time step.
 
-        `fitting` are other samples, on which the linear readout is fitted; `rng` draws permutations and random steps.
+        `rng` draws permutations and random steps.
         """
-        at_peak, steps = self.readout(fitting)
         on_key, shares = self.shares_of_logit()
         others = self.value_weighted_mass() | self.erasure(rng) | self.other_attention(rng)
-        return at_peak | on_key | others, steps | shares
+        return on_key | others, shares
 
-    def readout(self, fitting: Samples) -> Found:
-        """Return how well, and from which steps, a linear model reads the label from what attention weighs."""
-        _, y, mask = self.samples
-        values, valid = self.functions.values(fitting.x), fitting.valid
-        values = padded(values, valid, 0)
-        coefficients = linear_readout.fit(values, fitting.y, fitting.mask, self.kind, valid)
-        predicted = linear_readout.predict(coefficients, self.values)
-        at_peak = linear_readout.at_peak(predicted, self.attention, y, self.kind)
+    def readout(self, fitting: Samples, samples: Samples, attention: Array) -> Found:
+        """Return how well, and from which steps, a linear model reads the label from what attention weighs.
+
+        It is fitted on some samples, and scored on others, of which there may be more than those of this class, with
+        the attention on them, (samples, steps).
+        """
+        values = padded(self.functions.values(fitting.x), fitting.valid, 0)
+        coefficients = linear_readout.fit(values, fitting.y, fitting.mask, self.kind, fitting.valid)
+        scored = padded(self.functions.values(samples.x), samples.valid, 0)
+        predicted = linear_readout.predict(coefficients, scored)
+        peaks = padded(attention, samples.valid, -1)  # a peak is never on padding
         steps = {
-            "readout": linear_readout.by_step(predicted, y, mask, self.kind, self.valid),
-            "gain": linear_readout.gain(values, fitting.y, self.kind, valid),
+            "readout": linear_readout.by_step(predicted, samples.y, samples.mask, self.kind, samples.valid),
+            "gain": linear_readout.gain(values, fitting.y, self.kind, fitting.valid),
         }
-        return {"readout_at_peak": at_peak}, steps
+        return {"readout_at_peak": linear_readout.at_peak(predicted, peaks, samples.y, self.kind)}, steps
 
     def shares_of_logit(self) -> Found:
         """Return each step's share in how the output follows the label, where the head adds up what steps contribute.

@@ -136,12 +136,14 @@ def read(
     classes = samples.y if output.classes else None
     result = attended(averaged, samples.mask, classes, output.classes, samples.valid)
     model = TrainedModel(functions, samples.first(len(weights)), weights, output, study.explain)
-    measures, steps = model.measured(fitting, rng)
+    at_peak, readouts = model.readout(fitting, samples, averaged)
+    others, shares = model.measured(rng)
+    measures = at_peak | others
     if study.padded:
         measures = of_lengths(averaged, samples) | measures
     if functions.relevance:
         measures = {WEIGHT_SUM: float(sums.mean())} | measures
-    return weights, averaged, result._replace(measures=result.measures | measures, steps=steps)
+    return weights, averaged, result._replace(measures=result.measures | measures, steps=readouts | shares)
 
 
 def _in_parts(study: Study, weights: Weights, x: Array, output: Output) -> tuple[Array, Array, Vectors]:

@@ -64,8 +64,8 @@ class Data:
     def explained_samples(self) -> int:
         """Samples for what takes hundreds of passes through a model, at most: fewer, the larger they are.
 
-        That are explanations, other attention, and attention at points of the training. Attention itself, which takes
-        one pass, is read on all probe samples.
+        This applies to explanations, predictions with other attention, and attention at points of the training.
+        Attention itself takes one pass, and is read on all probe samples.
         """
         return max(LEAST, EXPLAINED // (self.time_steps * self.input_dim))
 
