@@ -127,41 +127,46 @@ def limit(rounds):
     return [json.loads(run(*words)[2].splitlines()[-1]) for _ in range(rounds)]
 
 
-GROWTH = {
-    "samples": [("data.samples", n, "1") for n in (30_000, 300_000, 3_000_000, 30_000_000)],
-    "seeds": [("seeds", n, "2") for n in (1, 4, 16, 64)],
-    "time steps": [("data.time_steps", n, "1") for n in (20, 100, 500)],
-    "workers": [("workers", n, str(n)) for n in (1, 2)],
+GROWTH = {  # axis -> setting, sizes, workers
+    "samples": ("data.samples", (30_000, 300_000, 3_000_000, 30_000_000), 1),
+    "seeds": ("seeds", (1, 4, 16, 64, 256), 2),
+    "time steps": ("data.time_steps", (20, 100, 500, 1000), 1),
+    "features": ("data.input_dim", (2, 16, 64, 256), 1),
+    "workers": ("workers", (1, 2), None),
 }
 
 
 def growth(rounds):
-    """Wall time and peak memory of one process, generation of the data and training, over the size of the study."""
+    """Wall time and peak memory of one process, in each stage, over the size of the study."""
     rows = []
-    for axis, points in GROWTH.items():
-        for name, size, workers in points:
+    for axis, (name, sizes, workers) in GROWTH.items():
+        for size in sizes:
             values = {"data.samples": 300_000 if axis in ("samples", "workers") else 30_000, "seeds": [0]}
-            values |= {"workers": workers, "tracking": "off"}
+            values |= {"workers": workers or size, "tracking": "off", "variants": ["after_unshared"]}
+            values |= {"controls.seeds": [0], "controls.null_key_samples": 3000}
             values |= {"seeds": list(range(16))} if axis == "workers" else {}
             values[name] = list(range(size)) if name == "seeds" else size
             if name == "data.samples":
                 values["train.log_every"] = max(64, size * 9 // 10 // 64 // 64)
             words = [f"{key}={str(value).replace(' ', '')}" for key, value in values.items()]
-            with Scratch() as scratch:
-                made = scratch.stage("dataset", *words)
-                trained = scratch.stage("train", "+variant=after_unshared", *words)
-            rows.append(
-                {
-                    "axis": axis,
-                    "size": size,
-                    "dataset_s": made[0],
-                    "train_s": trained[0],
-                    "memory_mb": max(made[1], trained[1]),
-                }
-            )
-            say(f"{axis} {size}: data {made[0]:.1f} s, training {trained[0]:.1f} s, {rows[-1]['memory_mb']:.0f} MB")
+            rows.append({"axis": axis, "size": size} | _stages(words, compare=axis == "seeds"))
+            told = {what: f"{value:.1f}" if isinstance(value, float) else value for what, value in rows[-1].items()}
+            say(", ".join(f"{what} {value}" for what, value in told.items()))
     del rounds  # the largest takes a quarter of an hour
     return rows
+
+
+def _stages(words, compare):
+    """Return seconds and memory (MB) of the stages of one variant, and of `compare`, which takes the controls, too."""
+    row, chosen = {}, "+variant=after_unshared"
+    with Scratch() as scratch:
+        for stage in ("dataset", "train", "analyze"):
+            row[f"{stage}_s"], row[f"{stage}_mb"], _ = scratch.stage(stage, *[chosen] * (stage != "dataset"), *words)
+        if compare:
+            scratch.stage("define", chosen, *words)
+            scratch.stage("controls", *words)
+            row["compare_s"], row["compare_mb"], _ = scratch.stage("compare", *words)
+    return row
 
 
 def around(rounds):

@@ -75,18 +75,25 @@ def limit(rows):
     )
 
 
+STYLES = (("s--", "#56B4E9"), ("o-", "#D55E00"), ("^-.", "#009E73"), ("d:", "#000000"))
+STAGES = {"dataset": "making the data", "train": "training", "analyze": "analysis", "compare": "comparison"}
+
+
 def growth(rows):
-    header = ["", "size", "making the data, s", "training, s", "largest process, MB"]
-    lines = [
-        [row["axis"], f"{row['size']:,}", f"{row['dataset_s']:.1f}", f"{row['train_s']:.1f}", f"{row['memory_mb']:.0f}"]
-        for row in rows
-    ]
+    header = ["", "size", *(f"{name}: s (MB)" for name in STAGES.values())]
+    lines = [[row["axis"], f"{row['size']:,}", *(_cost(row, stage) for stage in STAGES)] for row in rows]
     return (
-        "One run each of `dataset` and `train` (after_unshared): samples with one seed and one process, seeds and time "
-        "steps at n = 30,000, workers with 16 seeds at n = 300,000.\n\n"
+        "One run each of the stages for after_unshared, and the memory of their largest process: samples with one seed "
+        "and one process; seeds, time steps and features at n = 30,000; workers with 16 seeds at n = 300,000.\n\n"
         + table(header, lines)
-        + "\n\n![Wall time and memory over samples, seeds and time steps](growth.png)"
+        + "\n\n![Wall time and memory over samples, seeds, time steps and features](growth.png)"
     )
+
+
+def _cost(row, stage):
+    """Return seconds and memory of a stage, where they were measured."""
+    memory = f" ({row[f'{stage}_mb']:.0f})" if f"{stage}_mb" in row else ""
+    return f"{row[f'{stage}_s']:.1f}{memory}" if f"{stage}_s" in row else ""
 
 
 def around(rows):
@@ -123,9 +130,11 @@ def draw_growth(rows, path):
     for (upper, lower), name in zip(axes.T, names, strict=True):
         own = [row for row in rows if row["axis"] == name]
         sizes = [row["size"] for row in own]
-        upper.loglog(sizes, [row["train_s"] for row in own], "o-", color="#D55E00", label="training")
-        upper.loglog(sizes, [row["dataset_s"] for row in own], "s--", color="#56B4E9", label="making the data")
-        lower.loglog(sizes, [row["memory_mb"] for row in own], "o-", color="#000000")
+        for (stage, label), (style, colour) in zip(STAGES.items(), STYLES, strict=True):
+            measured = [row for row in own if f"{stage}_s" in row]
+            known = [row["size"] for row in measured]
+            upper.loglog(known, [row[f"{stage}_s"] for row in measured], style, color=colour, label=label)
+            lower.loglog(known, [row.get(f"{stage}_mb", float("nan")) for row in measured], style, color=colour)
         lower.set_xlabel(name)
         lower.set_xticks(sizes, [f"{size:,}" for size in sizes])
         lower.minorticks_off()
