@@ -13,6 +13,7 @@ from pipeline.report import sweep_tables, terminal
 from pipeline.report.comparison import load_variant_result
 from pipeline.report.sweep_tables import Point
 from pipeline.results import folders, made_on
+from pipeline.results.stage_files import read_training
 from pipeline.settings import study
 from pipeline.settings.schema import Config
 from pipeline.tracking import sweeps, sync
@@ -92,9 +93,10 @@ def gather(configs: list[Config], points: list[Point]) -> None:
     """Write the tables and figures of all combinations, and log them to MLflow."""
     settings, results = configs[0].tracking, [load_variant_result(config) for config in configs]
     for config, result in zip(configs, results, strict=True):  # a worker of a cluster may not have been able to
-        values, models = folders.values(config, "attention"), folders.folder(config, "models")
-        machines = made_on.of_folder(models), made_on.of_folder(folders.folder(config, "attention"))
-        sync.ensure(config.tracking, values, result.trained, result.attended, machines)
+        values, attention = folders.values(config, "attention"), folders.folder(config, "attention")
+        with folders.reading(config, "models") as models:
+            trained, machines = read_training(models), (made_on.of_folder(models), made_on.of_folder(attention))
+        sync.ensure(config.tracking, values, trained, result.attended, machines)
     folder = sweep_tables.folder_of(points, configs[0].results)
     with folders.added_to(folder) as aside:
         sweep_tables.write(aside, points, results)
