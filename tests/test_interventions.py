@@ -71,3 +71,5 @@ def test_what_each_step_adds():
     np.testing.assert_allclose(interventions.by_step(lambda weighted: head(weighted) + 7, VALUES), VALUES[:, :, 0])
     assert interventions.by_step(lambda weighted: np.tanh(head(weighted)), VALUES) is None
     assert interventions.by_step(lambda weighted: weighted[:, 0, 0] * weighted[:, 1, 0], VALUES + 1) is None
+    learned_nothing = interventions.by_step(lambda weighted: 0.003 * np.tanh(head(weighted)), VALUES)
+    assert learned_nothing is None

@@ -21,6 +21,7 @@ from pipeline.results.padding import Valid
 Array = NDArray[np.floating]
 Function = Callable[[Array], Array]
 CANDIDATES = 20  # steps at which `most_different` tries to put the attention, at most
+EXACT, TINY = 1e-4, 0.01  # error of a sum over the steps, as a share of what they add, or of this if that is less
 PARTS = (0.0, 0.25, 0.5, 0.75)  # of its own attention that a sample keeps there
 
 
@@ -132,6 +133,6 @@ def by_step(head: Function, weighted: Array) -> Array | None:
 
     for edges in ([0, steps // 2, steps], list(range(steps + 1))):  # two halves first: they are cheap
         added = parts(edges)
-        if (np.abs(added.sum(axis=1) - whole) > 1e-4 * np.maximum(np.abs(added).sum(axis=1), 1)).any():
+        if (np.abs(added.sum(axis=1) - whole) > EXACT * np.maximum(np.abs(added).sum(axis=1), TINY)).any():
             return None
     return added
