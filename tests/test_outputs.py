@@ -13,6 +13,7 @@ from pipeline.models.output import Goal, Last
 from pipeline.models.output_kinds import Binary, Classes, Number, class_weights, output_of
 from pipeline.results import splits
 from pipeline.settings.schema import Data, Explain, Model, Shape, Variant
+from pipeline.settings.study import load_variant
 
 THREE = Classes(3)
 SHAPE, LSTM = Shape(4, 2), Model(3, "lstm")
@@ -129,6 +130,20 @@ def test_a_model_of_three_classes_is_explained_and_measured():
     assert steps["logit_share"].sum() == pytest.approx(1)
     assert {"comprehensiveness_y0", "comprehensiveness_y1", "comprehensiveness_y2"} <= measures.keys()
     assert "comprehensiveness_y3" not in measures
+
+
+@pytest.mark.parametrize(
+    ("variant", "cell", "recurrent"),
+    [
+        ("before_shared", "lstm", True),
+        ("before_shared", "bidirectional", True),
+        ("after_shared", "gru", False),
+        ("dense", "lstm", False),
+    ],
+)
+def test_whether_the_head_is_recurrent(variant, cell, recurrent):
+    parts = functions.functions(SHAPE, Model(4, cell), load_variant(variant))
+    assert parts.recurrent_head is recurrent
 
 
 def test_the_share_of_the_logit_of_three_classes_by_hand():

@@ -101,7 +101,8 @@ class TrainedModel:
         whether a sample is of that class are summed.
         """
         _, y, mask = self.samples
-        added = interventions.by_step(self.head, self.weighted) if self.weighted.ndim == 3 else None
+        may_add_up = self.weighted.ndim == 3 and not self.functions.recurrent_head
+        added = interventions.by_step(self.head, self.weighted) if may_add_up else None
         if added is None:
             return {}, {}
         targets = self.kind.targets(y)

@@ -32,7 +32,7 @@ class Functions(NamedTuple):
     (samples,), those of more than two classes (samples, classes), or to the numbers that a regression predicts. These
     are the model's outputs. `gradient_of` maps samples, and for each a class one-hot (samples, units), to the gradient
     of `Output.explained` with respect to the input, of the same shape as the samples. `relevance` is what
-    `weighing.gives_relevance` says.
+    `weighing.gives_relevance` says; with a `recurrent_head`, no output is a sum of what each step adds.
 
     The other functions are composed of these, so that XLA compiles each layer no more than twice.
     """
@@ -44,6 +44,7 @@ class Functions(NamedTuple):
     gradient_of: Gradient
     relevance: bool
     output: Output = TWO_CLASSES.output
+    recurrent_head: bool = False
 
     def attention(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the attention weights of samples."""
@@ -77,12 +78,13 @@ def functions(
     built = build(shape, model, variant, SeedSequence(0), Last(output.last.units, "linear"), padded)
     values = in_batches(built.values) if variant.placement == "after" else np.asarray
     attend, relevance = in_batches(built.attend), gives_relevance(built.attention, shape, variant.name)
+    recurrent = any(isinstance(layer, (keras.layers.RNN, keras.layers.Bidirectional)) for layer in built.head.layers)
     if output.last.units > 1:
         gradient: Gradient = in_batches(_gradient_of_log_odds(built.classifier))
-        return Functions(built, values, attend, in_batches(built.head), gradient, relevance, output)
+        return Functions(built, values, attend, in_batches(built.head), gradient, relevance, output, recurrent)
     of_output = in_batches(_input_gradient(built.classifier))
     head = in_batches(lambda x: built.head(x)[:, 0])
-    return Functions(built, values, attend, head, lambda x, _: of_output(x), relevance, output)
+    return Functions(built, values, attend, head, lambda x, _: of_output(x), relevance, output, recurrent)
 
 
 def in_batches(model: Callable[..., Any]) -> Callable[..., Any]:
