@@ -25,12 +25,25 @@ def operations(placement):
     return 3 * (lstm + attention + output)
 
 
-def matrix_rate(repeats=20_000):
-    """Return operations a second of the LSTM's three recurrent products, one after the other, compiled by XLA."""
+def tensorflow_in_one_thread():
     import tensorflow as tf
 
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)
+    return tf
+
+
+def seconds_of(program, arrays):
+    """Return how long the second call of a compiled program takes."""
+    program(*arrays)
+    start = time.perf_counter()
+    program(*arrays)[1].numpy()
+    return time.perf_counter() - start
+
+
+def matrix_rate(repeats=20_000):
+    """Return operations a second of the LSTM's three recurrent products, one after the other, compiled by XLA."""
+    tf = tensorflow_in_one_thread()
 
     @tf.function(jit_compile=True)
     def products(h, u, z):
@@ -44,10 +57,7 @@ def matrix_rate(repeats=20_000):
 
     shapes = ((BATCH, UNITS), (UNITS, 4 * UNITS), (BATCH, 4 * UNITS))
     arrays = [tf.random.normal(shape) for shape in shapes]
-    products(*arrays)
-    start = time.perf_counter()
-    products(*arrays)[1].numpy()
-    return repeats * 3 * 2 * BATCH * UNITS * 4 * UNITS / (time.perf_counter() - start)
+    return repeats * 3 * 2 * BATCH * UNITS * 4 * UNITS / seconds_of(products, arrays)
 
 
 def functions(placement):
@@ -56,19 +66,15 @@ def functions(placement):
     return BATCH * STEPS * (5 * UNITS + attended)
 
 
-def kept(placement):
+def kept():
     """Return the bytes that the forward pass of the LSTM writes for the backward pass, which reads them."""
-    del placement
     values = 7 * UNITS  # the gates, the cell's state, its tangent and the state of each step
     return 2 * 4 * BATCH * STEPS * values
 
 
 def function_rate(repeats=20_000):
     """Return sigmoids and tangents a second, three and two as an LSTM needs them, compiled by XLA."""
-    import tensorflow as tf
-
-    tf.config.threading.set_intra_op_parallelism_threads(1)
-    tf.config.threading.set_inter_op_parallelism_threads(1)
+    tf = tensorflow_in_one_thread()
 
     @tf.function(jit_compile=True)
     def both(gates, states):
@@ -78,17 +84,14 @@ def function_rate(repeats=20_000):
         return tf.while_loop(lambda i, *_: i < repeats, step, (0, gates, states))
 
     arrays = [tf.random.normal((BATCH, number * UNITS)) for number in (3, 2)]
-    both(*arrays)
-    start = time.perf_counter()
-    both(*arrays)[1].numpy()
-    return repeats * BATCH * 5 * UNITS / (time.perf_counter() - start)
+    return repeats * BATCH * 5 * UNITS / seconds_of(both, arrays)
 
 
 def copy_rate(repeats=2000):
     """Return bytes a second, written and read, of copying as much as a training step keeps."""
     import numpy as np
 
-    source = np.ones(kept("after") // 8, np.float32)
+    source = np.ones(kept() // 8, np.float32)
     target = np.zeros_like(source)
     start = time.perf_counter()
     for _ in range(repeats):
@@ -116,7 +119,7 @@ def main():
         least = {
             "products_ms": operations(placement) / rate * 1e3,
             "functions_ms": functions(placement) / of_functions * 1e3,
-            "memory_ms": kept(placement) / of_copies * 1e3,
+            "memory_ms": kept() / of_copies * 1e3,
         }
         row[placement] = least | {"step_ms": seconds * 1e3, "share": sum(least.values()) / (seconds * 1e3)}
     print(json.dumps(row))

@@ -70,8 +70,8 @@ def result_of(settings: Tracking, run_id: str, port: int) -> Found:
 def model_of(config: Config) -> tuple[Study, int, TrainedSeed]:
     """Return the study, the seed and the model that the run `config.run` shows.
 
-    The model is that in a folder here, or else the one that is logged in MLflow. A `UserError` says so if it is not the
-    run of a seed, if its model is nowhere, or if its attention layer has changed since.
+    The model is read from a folder here; if it is in none, from MLflow. A `UserError` says so if the run is not that of
+    a seed, if there is no model or none of its samples, or if its attention layer has changed since.
     """
     found = result_of(config.tracking, str(config.run), config.port)
     if found.seed is None:
@@ -88,9 +88,9 @@ def model_of(config: Config) -> tuple[Study, int, TrainedSeed]:
         raise UserError(f"run is {config.run}: the attention layer of {found.name} has changed since it was trained.")
     if not folders.exists(study, "data/train"):
         raise UserError(f"run is {config.run}: the samples that {found.name} was trained on are not here; {page}")
-    if models or not tracker:
-        return study, found.seed, read_training(models[0])[found.seed]
-    return study, found.seed, tracker.logged_weights(found.run_id)
+    if tracker and logged:
+        return study, found.seed, tracker.logged_weights(found.run_id, *logged)
+    return study, found.seed, read_training(models[0])[found.seed]
 
 
 def _study_of(config: Config, values: Values) -> Study:

@@ -241,24 +241,22 @@ class Tracker:
             return (made[MADE_FROM], tuple(made[CLASSES])) if MADE_FROM in made else None
         return None
 
-    def logged_weights(self, run_id: str) -> TrainedSeed:
-        """Return the model of a run that `logged_model` describes; of its training, nothing else is kept there.
+    def logged_weights(self, run_id: str, values: Values, classes: tuple[str, ...]) -> TrainedSeed:
+        """Return the model of a run, given what `logged_model` returns; of its training, nothing else is kept there.
 
         The model is built from the code that is here, and gets the weights that were logged: nothing in the files is
         run.
         """
         from mlflow.artifacts import download_artifacts
 
-        found = self.logged_model(run_id)
-        assert found
-        model = _classifier(*found)
+        model = _classifier(values, classes)
         from pipeline.models import build
 
         with TemporaryDirectory() as folder:
             files = Path(download_artifacts(f"runs:/{run_id}/model", dst_path=folder))
             model.load_weights(next(files.rglob("*.keras")))
         nothing = Snapshots(np.zeros(0, np.int64), {})
-        return TrainedSeed(build.get_weights(model), nothing, [], float("nan"), {}, classes=found[1])
+        return TrainedSeed(build.get_weights(model), nothing, [], float("nan"), {}, classes=classes)
 
     def log_attention(self, run_id: str, values: Values, title: str, result: AttendedSeed, machine: Machine) -> None:
         """Log the attention vector over the time steps, also as table and figure; its measures; where it was made."""
