@@ -102,19 +102,29 @@ def epoch(rounds):
     for _ in range(rounds):
         for placement in ("before", "after"):
             row = {"placement": placement}
-            for engine in ("ours", "keras", "torch", "jax"):
-                row[engine] = _epoch(engine, placement)
+            for name, (engine, environment) in ENGINES.items():
+                row[name] = _epoch(engine, placement, environment)
             rows.append(row)
             say(", ".join(f"{name} {value:.2f}" if name != "placement" else value for name, value in row.items()))
     return rows
 
 
-def _epoch(engine, placement):
+ENGINES = {  # name -> engine of epoch.py, environment
+    "ours": ("ours", {}),
+    "keras": ("keras", {}),
+    "torch": ("torch", {}),
+    "jax": ("jax", {}),
+    "jax_avx2": ("jax", {"XLA_FLAGS": "--xla_cpu_max_isa=AVX2"}),  # what ours is held to, for the sake of equal bytes
+}
+
+
+def _epoch(engine, placement, environment):
     python = BASELINES if engine in ("torch", "jax") else sys.executable
     words = [str(python), str(HERE / "epoch.py"), engine, placement]
+    env = os.environ | environment
     cores = [[]] if engine == "keras" else [["--core", str(core)] for core in range(2)]
     running = [
-        subprocess.Popen([*words, *core], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        subprocess.Popen([*words, *core], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=env)
         for core in cores
     ]
     seconds = [float(process.communicate()[0].split()[-1]) for process in running]
@@ -169,6 +179,26 @@ def _stages(words, compare):
     return row
 
 
+def cluster(rounds):
+    """What a training on a Dask cluster takes, part by part, and with more workers than cores: measured, predicted."""
+    import cluster as on_cluster
+
+    rows = []
+    for _ in range(rounds):
+        with Scratch() as scratch:
+            parts = on_cluster.measured_parts(scratch)
+            say(", ".join(f"{name} {seconds:.3f}" for name, seconds in parts.items()))
+            checked = on_cluster.measured(scratch, parts)
+        for row in checked:
+            say(
+                ", ".join(
+                    f"{name} {value:.1f}" if isinstance(value, float) else str(value) for name, value in row.items()
+                )
+            )
+        rows.append({"parts": parts, "checked": checked})
+    return rows
+
+
 def around(rounds):
     """Seconds of what is not training."""
     rows, variant = [], "+variant=after_shared"
@@ -207,7 +237,7 @@ def study(rounds):
     return rows
 
 
-PARTS = {part.__name__: part for part in (article, epoch, limit, growth, around, study)}
+PARTS = {part.__name__: part for part in (article, epoch, limit, growth, cluster, around, study)}
 
 
 def _folder_of_processor():

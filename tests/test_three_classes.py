@@ -70,7 +70,7 @@ def result(study, tmp_path_factory):
 
 def test_a_result_without_its_weights_is_known_by_their_hash(result):
     one, _, (*_, root) = result
-    (without,) = stage_files.read_training(root / "models", weights=False).values()
+    (without,) = stage_files.read_training_without_weights(root / "models").values()
     assert (without.weights, without.snapshots.weights) == ({}, {})
     assert without.weights_hash() == one.trained[0].weights_hash()
     assert (without.scores, without.curve, without.classes) == (one.trained[0].scores, one.trained[0].curve, NAMES)

@@ -3,8 +3,6 @@
 from functools import partial
 from importlib import import_module
 
-import numpy as np
-
 from pipeline.execution import fingerprint, machine
 from pipeline.execution.command_line import command
 from pipeline.execution.worker_pool import Pool, each
@@ -12,7 +10,15 @@ from pipeline.measures import read_model
 from pipeline.measures.read_model import AnalyzedSeed
 from pipeline.report import terminal
 from pipeline.results import folders, made_on, splits
-from pipeline.results.stage_files import read_training, write_attention, write_explanations
+from pipeline.results.file_formats import stacked
+from pipeline.results.on_demand import OnDemand
+from pipeline.results.stage_files import (
+    AttendedSeed,
+    ExplainedSeed,
+    read_training,
+    write_attention,
+    write_explanations,
+)
 from pipeline.settings.schema import Config
 from pipeline.tracking import sync
 from pipeline.tracking.connection import check_tracking, tracker_of
@@ -20,27 +26,31 @@ from pipeline.tracking.connection import check_tracking, tracker_of
 
 def stage(config: Config) -> None:
     """Write attention, explanations and measures, and log them to MLflow."""
-    name, probe = config.chosen_variant().name, splits.load(config, "probe")
+    name, values, probe = (
+        config.chosen_variant().name,
+        folders.values(config, "attention"),
+        splits.load(config, "probe"),
+    )
     training = splits.load(config, "train")
     check_tracking(config.tracking)
     with folders.reading(config, "models") as folder:
         trained, made = read_training(folder), machine.of_workers(config.cluster)
         machines = made_on.of_folder(folder), made
+    seeds, shape = list(trained), (len(trained), probe.samples, config.data.time_steps)
+    with folders.writing(config, "attention") as folder, stacked(folder / "attention.npy", shape) as write:
 
-    def log(seed: int, result: AnalyzedSeed) -> None:
-        values = folders.values(config, "attention")
-        sync.ensure(config.tracking, values, {seed: trained[seed]}, {seed: result.attended}, machines)
+        def keep(seed: int, result: AnalyzedSeed) -> tuple[AttendedSeed, ExplainedSeed]:
+            write(seeds.index(seed), result.attention)
+            sync.ensure(config.tracking, values, {seed: trained[seed]}, {seed: result.attended}, machines)
+            return result.attended, result.explained
 
-    prepare, depends_on = partial(_prepare, config), partial(fingerprint.of, config, "attention", probe, training)
-    pool = Pool(config.workers, f"analyze {name}", "seeds", prepare, log, config.cluster, depends_on)
-    tasks = {seed: (seed, result) for seed, result in trained.items()}
-    analyzed = each(partial(read_model.analyze_seed, config, probe, training), tasks, pool)
-    attended = {seed: result.attended for seed, result in analyzed.items()}
-    with folders.writing(config, "attention") as folder:
-        arrays = np.stack([result.attention for result in analyzed.values()])
-        np.save(folder / "attention.npy", arrays, allow_pickle=False)
+        prepare, depends_on = partial(_prepare, config), partial(fingerprint.of, config, "attention", probe, training)
+        pool = Pool(config.workers, f"analyze {name}", "seeds", prepare, keep, config.cluster, depends_on)
+        tasks = OnDemand(seeds, lambda seed: (seed, trained[seed]))
+        analyzed = each(partial(read_model.analyze_seed, config, probe, training), tasks, pool)
+        attended = {seed: result for seed, (result, _) in analyzed.items()}
         write_attention(folder, attended)
-        write_explanations(folder, {seed: result.explained for seed, result in analyzed.items()})
+        write_explanations(folder, {seed: explained for seed, (_, explained) in analyzed.items()})
     made_on.note(made, folders.folder(config, "attention"))
     terminal.show_attention({name: attended})
     terminal.show_where(folders.folder(config, "attention"), config.tracking)

@@ -39,11 +39,11 @@ def stage(config: Config) -> None:
         folders.writing(config, "models") as folder,
     ):
         work = partial(_train_seed, config, samples, parts.relative_to(ROOT) / "scratch", process_identity())
-        trained = resume.each(parts, files, work, tasks, pool)
-        write_training(folder, trained)
+        write_training(folder, resume.each(parts, files, work, tasks, pool))
         machine = resume.machine_of(parts, tasks)
     target = folders.folder(config, "models")
     made_on.note(machine, target)
+    trained = read_training(target)
     sync.ensure(config.tracking, values, trained, machines=(machine, {}))  # where a worker could not
     terminal.show_training(trained, config.score)
     terminal.show_where(target, config.tracking)

@@ -11,6 +11,7 @@ from asyncio import CancelledError
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from uuid import uuid4
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 Key = TypeVar("Key", bound=Hashable)
 Result = TypeVar("Result")
 Fingerprint = Callable[[], Mapping[str, str]]
+AHEAD = 2  # tasks that each worker is given at a time, so that it need not wait for the next
 CONNECT = 4  # seconds for a cluster to answer, and again for it to have a worker
 ANSWER = 6  # seconds for its workers to answer
 ADVICE = "start its workers in this project's environment and folder (docs/scale.md)"
@@ -60,8 +62,8 @@ def results(
         except Exception as error:  # Dask sends what it can of an error that occurred before the check
             raise UserError(f"{name}: a worker cannot load this project ({error}); {ADVICE}.") from error
         group = f"{title}-{uuid4().hex}"
-        calls = {(group, str(key)): partial(_run_task, agreement, work, key, *tasks[key]) for key in tasks}
-        yield _finished([_submit(client, call, key) for key, call in calls.items()], name)
+        calls = (((group, str(key)), partial(_run_task, agreement, work, key, *tasks[key])) for key in tasks)
+        yield _finished(client, calls, name)
 
 
 @contextmanager
@@ -132,17 +134,25 @@ def _submit(client: "Client", call: Callable[[], Any], name: tuple[str, str]) ->
     return client.submit(lambda packed: cloudpickle.loads(packed)(), cloudpickle.dumps(call), key=name)
 
 
-def _finished(futures: list[Any], name: str) -> Iterator[Any]:
+def _finished(client: "Client", calls: Iterator[tuple[tuple[str, str], Callable[[], Any]]], name: str) -> Iterator[Any]:
+    """Yield the result of each call, given with a name of its own; only a few for each worker are made ahead."""
     from distributed import KilledWorker, as_completed
     from distributed.client import FutureCancelledError
+    from distributed.comm import CommClosedError
 
+    submitted = as_completed([])
     try:
-        for future in as_completed(futures):
-            yield future.result()
+        while True:
+            workers = client.scheduler_info(n_workers=-1)["workers"]  # more may join
+            for key, call in islice(calls, max(1, AHEAD * len(workers) - submitted.count())):
+                submitted.add(_submit(client, call, key))
+            if submitted.is_empty():
+                return
+            yield next(submitted).result()
     except KilledWorker as error:
         reason = "workers died again and again, perhaps because memory ran out"
         raise UserError(f"{name}: {reason} ({error}).") from error
-    except FutureCancelledError as error:
+    except (FutureCancelledError, CommClosedError) as error:
         reason = "the connection was lost; finished work is kept: run the same command again"
         raise UserError(f"{name}: {reason}.") from error
 

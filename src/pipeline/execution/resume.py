@@ -16,6 +16,7 @@ from pipeline.execution import machine, worker_pool
 from pipeline.results import folders
 from pipeline.results.file_formats import write_text
 from pipeline.results.made_on import Machine
+from pipeline.results.on_demand import OnDemand
 from pipeline.settings.project import ROOT
 from pipeline.settings.study import digest
 
@@ -69,14 +70,14 @@ def each(
     work: Callable[..., Result],
     tasks: Mapping[Key, tuple[Any, ...]],
     pool: worker_pool.Pool,
-) -> dict[Key, Result]:
-    """Return what `worker_pool.each` returns, but run only the tasks whose results are not in the folder yet.
+) -> Mapping[Key, Result]:
+    """Return key -> `work(*arguments)` for each task, but run only those whose results are not in the folder yet.
 
-    A stage that is started again with exactly the tasks that it finished last time runs all of them again: nobody
-    starts it so but to see whether the results are the same.
+    A result stays in the folder, and is read when it is asked for. A stage that is started again with exactly the tasks
+    that it finished last time runs all of them again: nobody starts it so but to see whether the results are the same.
     """
     _forget_if_finished(folder, list(map(str, tasks)))
-    before = {key: result for key in tasks if (result := _read(folder / str(key), files)) is not None}
+    before = [key for key in tasks if _is_finished(folder / str(key), files)]
     if before:
         print(f"{pool.title}: {len(before)} of {len(tasks)} {pool.unit} were finished before.", flush=True)
 
@@ -84,11 +85,10 @@ def each(
         with folders.replacing(folder / str(key)) as aside:
             files.write(aside, result)
             write_text(aside / MACHINE, json.dumps(machine.of_workers(pool.cluster)))
-        pool.received(key, result)
 
-    left = {key: arguments for key, arguments in tasks.items() if key not in before}
-    done = worker_pool.each(work, left, pool._replace(received=keep)) if left else {}
-    return {key: done[key] if key in done else before[key] for key in tasks}
+    if left := {key: arguments for key, arguments in tasks.items() if key not in before}:
+        worker_pool.each(work, left, pool._replace(received=keep))
+    return OnDemand(tasks, lambda key: files.read(folder / str(key)))
 
 
 def machine_of(folder: Path, tasks: Iterable[Key]) -> Machine:
@@ -110,9 +110,10 @@ def _forget_if_finished(folder: Path, tasks: list[str]) -> None:
     write_text(folder / STARTED, json.dumps(tasks) + "\n")
 
 
-def _read(path: Path, files: Files[Result]) -> Result | None:
-    """Return the result in a folder; None if there is none, or it is corrupt."""
+def _is_finished(path: Path, files: Files[Result]) -> bool:
+    """Return whether there is a result in a folder; what cannot be read is made again."""
     try:
-        return files.read(path)
-    except folders.CORRUPT:  # what cannot be read is made again
-        return None
+        files.read(path)
+    except folders.CORRUPT:
+        return False
+    return True

@@ -5,7 +5,9 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Hashable, Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, wait
 from contextlib import contextmanager
+from itertools import islice
 from threading import Thread
 from typing import Any, NamedTuple, TypeVar
 
@@ -33,7 +35,7 @@ class Pool(NamedTuple):
         title: text of the progress bar.
         unit: what it counts.
         prepare: is called while the workers start, before any task does.
-        received: is called with key and result of each task as soon as it is finished.
+        received: is called with key and result of each task as soon as it is finished; what it returns is kept.
         cluster: address of a Dask cluster that runs the tasks instead.
         fingerprint: returns what the workers of a cluster must have in common with this process.
     """
@@ -42,23 +44,24 @@ class Pool(NamedTuple):
     title: str
     unit: str
     prepare: Callable[[], object] = lambda: None
-    received: Callable[[Any, Any], object] = lambda key, result: None
+    received: Callable[[Any, Any], Any] = lambda key, result: result
     cluster: str | None = None
     fingerprint: Callable[[], Mapping[str, str]] = dict
 
 
-def each(work: Callable[..., Result], tasks: Mapping[Key, tuple[Any, ...]], pool: Pool) -> dict[Key, Result]:
-    """Return key -> `work(*arguments)` for each task, key -> arguments, computed by the workers of a pool.
+def each(work: Callable[..., Any], tasks: Mapping[Key, tuple[Any, ...]], pool: Pool) -> dict[Key, Any]:
+    """Return what `pool.received` makes of `work(*arguments)`, for each task, key -> arguments.
 
-    `work` must not depend on what its process did before; TensorFlow is imported for it. A `UserError` if a worker
-    process was killed from outside, or the cluster cannot do the work.
+    `work` must not depend on what its process did before; TensorFlow is imported for it. The arguments of a task are
+    asked for shortly before a worker needs them, and nothing but what `pool.received` returns is kept of its result: so
+    the memory of this process need not grow with the number of tasks. A `UserError` if a worker process was killed from
+    outside, or the cluster cannot do the work.
     """
-    done: dict[Key, Result] = {}
+    done: dict[Key, Any] = {}
     bar = f"{{desc}} {{bar:24}} {{n_fmt}}/{{total_fmt}} {pool.unit}, {{elapsed}} elapsed, {{remaining}} left"
     with _started(work, tasks, pool) as results:
         for key, result in tqdm(results, pool.title, len(tasks), bar_format=bar, file=sys.stderr):
-            done[key] = result
-            pool.received(key, result)
+            done[key] = pool.received(key, result)
     return {key: done[key] for key in tasks}
 
 
@@ -82,8 +85,7 @@ def _started(
             executor.submit(int)  # starts them
         try:
             pool.prepare()
-            futures = {executor.submit(work, *arguments): key for key, arguments in tasks.items()}
-            yield ((futures[future], future.result()) for future in loky.as_completed(futures))
+            yield _submitted(executor, work, tasks, dask_cluster.AHEAD * processes)
         except process_executor.TerminatedWorkerError:
             reason = "a worker process died, perhaps because memory ran out"
             raise UserError(f"{reason}: try again with workers=1.") from None
@@ -91,6 +93,21 @@ def _started(
             with completed_first():  # a second Ctrl-C would leave workers behind, at work
                 executor.shutdown(kill_workers=True)
             raise
+
+
+def _submitted(
+    executor: Any, work: Callable[..., Result], tasks: Mapping[Key, tuple[Any, ...]], most: int
+) -> Iterator[tuple[Key, Result]]:
+    """Submit no more than a number of tasks at a time; yield key and result of each as soon as it is finished."""
+    waiting = iter(tasks.items())
+    running: dict[Any, Key] = {}
+    while True:
+        for key, arguments in islice(waiting, most - len(running)):
+            running[executor.submit(work, *arguments)] = key
+        if not running:
+            return
+        for future in wait(running, return_when=FIRST_COMPLETED).done:
+            yield running.pop(future), future.result()
 
 
 def _start_worker() -> None:

@@ -35,7 +35,8 @@ def load(study: Study) -> list[VariantResult]:
 def load_variant_result(config: Study) -> VariantResult:
     """Return the results of one variant; a `UserError` if they are missing, corrupt, outdated, or lack a seed."""
     with folders.reading(config, "models") as folder:
-        trained, data = stage_files.read_training(folder, weights=False), stage_files.read_dataset(folder)
+        trained = stage_files.read_training_without_weights(folder)
+        data = stage_files.read_dataset(folder)
     with folders.reading(config, "attention") as folder:
         attended, explained = stage_files.read_attention(folder), stage_files.read_explanations(folder)
     if not list(trained) == list(attended) == list(explained) == config.seeds:

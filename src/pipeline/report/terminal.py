@@ -1,7 +1,7 @@
 """What a stage prints when it is done."""
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from math import isnan
 from pathlib import Path
 
@@ -38,7 +38,7 @@ def _columns(vector: NDArray[np.floating]) -> NDArray[np.floating]:
     return np.array([part.max() for part in np.array_split(vector, min(COLUMNS, len(vector)))])
 
 
-def show_training(trained: dict[int, TrainedSeed], score: str) -> None:
+def show_training(trained: Mapping[int, TrainedSeed], score: str) -> None:
     """Print held-out loss and score of each seed."""
     rows = [[str(seed), f"{result.loss:.2e}", f"{result.scores[score]:.4f}"] for seed, result in trained.items()]
     _show([], ["seed", "held-out loss", SCORES[score].title], rows)

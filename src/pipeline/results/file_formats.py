@@ -4,29 +4,51 @@ import csv
 import io
 import os
 import re
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from zipfile import Path as PathInZip
 
 import numpy as np
+from numpy.lib.format import write_array_header_1_0
 from numpy.typing import NDArray
 
 File = Path | PathInZip  # of a folder, or of an archive
 
 
 def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
-    """Write named arrays as `.npz`, with neither pickle nor date in it."""
-    path.parent.mkdir(exist_ok=True)
+    """Write named arrays as `.npz`, with neither pickle nor date in it; missing folders are created."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     named: dict[str, Any] = dict(arrays)
     np.savez(path, allow_pickle=False, **named)
 
 
 def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
     """Return what `write_arrays` wrote."""
-    with np.load(path, allow_pickle=False) as arrays:
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:  # NumPy leaves a damaged file open
         return dict(arrays)
+
+
+@contextmanager
+def stacked(path: Path, shape: tuple[int, ...]) -> Iterator[Callable[[int, NDArray[np.float32]], object]]:
+    """Yield a function that writes one of the arrays of a `.npy` file, given its index; `shape` is that of all of them.
+
+    The bytes are those of `numpy.save` of all at once, which would have to be in memory.
+    """
+    header = {"descr": "<f4", "fortran_order": False, "shape": shape}
+    with path.open("wb") as file:
+        write_array_header_1_0(file, header)
+        start = file.tell()
+
+        def write(index: int, array: NDArray[np.float32]) -> None:
+            content = np.ascontiguousarray(array, "<f4")
+            if content.shape != shape[1:] or index not in range(shape[0]):
+                raise ValueError(f"array {index} of shape {content.shape} is none of {shape}")
+            file.seek(start + index * content.nbytes)
+            file.write(content.data)
+
+        yield write
 
 
 def write_text(path: Path, text: str) -> None:

@@ -19,6 +19,7 @@ from pipeline.results.file_formats import (
     write_csv,
     write_text,
 )
+from pipeline.results.on_demand import OnDemand
 from pipeline.settings.schema import Variant
 from pipeline.settings.study import digest
 
@@ -136,22 +137,28 @@ class ControlRun(NamedTuple):
     curve: list[Point]
 
 
-def write_training(folder: Path, trained: dict[int, TrainedSeed]) -> None:
+def write_training(folder: Path, trained: Mapping[int, TrainedSeed]) -> None:
     """Write metrics.csv, history.csv, {weights,snapshots}/seed-N.npz, and data.txt; classes.json if they have names.
 
     data.txt has the hash of the training samples, if all seeds share them, else a line for each seed with that of its
     own.
     """
-    if classes := next(iter(trained.values())).classes:
-        write_text(folder / CLASSES, json.dumps(classes, ensure_ascii=False) + "\n")
-    hashes = [result.data for result in trained.values()]
-    write_text(folder / "data.txt", "".join(f"{data}\n" for data in (hashes if len(set(hashes)) > 1 else hashes[:1])))
-    for seed, result in trained.items():
+    hashes: list[str] = []
+    scores: list[dict[str, Any]] = []
+    curves: list[dict[str, Any]] = []
+    classes: tuple[str, ...] = ()
+    for seed, result in trained.items():  # one at a time in memory, if they are read from files
+        snapshots = {BATCHES: result.snapshots.batches} | result.snapshots.weights
         write_arrays(folder / "weights" / f"seed-{seed}.npz", result.weights)
-        snapshots = result.snapshots
-        write_arrays(folder / "snapshots" / f"seed-{seed}.npz", {BATCHES: snapshots.batches} | snapshots.weights)
-    write_csv(folder / "metrics.csv", [{"seed": s, "loss": r.loss} | r.scores for s, r in trained.items()])
-    curves = [row for seed, result in trained.items() for row in _curve_rows(result, seed=seed)]
+        write_arrays(folder / "snapshots" / f"seed-{seed}.npz", snapshots)
+        scores.append({"seed": seed, "loss": result.loss} | result.scores)
+        curves += _curve_rows(result, seed=seed)
+        hashes.append(result.data)
+        classes = result.classes
+    if classes:
+        write_text(folder / CLASSES, json.dumps(classes, ensure_ascii=False) + "\n")
+    write_text(folder / "data.txt", "".join(f"{data}\n" for data in (hashes if len(set(hashes)) > 1 else hashes[:1])))
+    write_csv(folder / "metrics.csv", scores)
     write_csv(folder / "history.csv", curves)
 
 
@@ -169,21 +176,34 @@ def _read_curves(path: Path, *names: str) -> dict[tuple[str, ...], list[Point]]:
     return curves
 
 
-def read_training(folder: Path, weights: bool = True) -> dict[int, TrainedSeed]:
-    """Return seed -> what `write_training` wrote; without `weights`, those of a seed are dropped once they are read."""
+def read_training(folder: Path) -> Mapping[int, TrainedSeed]:
+    """Return seed -> what `write_training` wrote; weights and snapshots of a seed are read when it is asked for.
+
+    All of them are read once before, one seed at a time, so that a damaged file is known at once.
+    """
+    trained = read_training_without_weights(folder)
+    return OnDemand(trained, lambda seed: _with_weights(trained[seed], folder, seed))
+
+
+def read_training_without_weights(folder: Path) -> dict[int, TrainedSeed]:
+    """Return seed -> what `write_training` wrote, with a hash in place of the weights and snapshots of each seed."""
     curves, trained = _read_curves(folder / "history.csv", "seed"), {}
     rows, data = read_csv(folder / "metrics.csv"), read_hashes(folder / "data.txt")
     named = (folder / CLASSES).exists()
     classes = tuple(json.loads((folder / CLASSES).read_text(encoding="utf-8"))) if named else ()
     for row, drawn in zip(rows, data * len(rows) if len(data) == 1 else data, strict=True):
         name = row.pop("seed")
-        kept = read_arrays(folder / "snapshots" / f"seed-{name}.npz")
-        snapshots = Snapshots(kept.pop(BATCHES), kept)
-        arrays = read_arrays(folder / "weights" / f"seed-{name}.npz")
         loss, scores = float(row.pop("loss")), numbers(row)
-        result = TrainedSeed(arrays, snapshots, curves[name,], loss, scores, drawn, classes)
-        trained[int(name)] = result if weights else result.without_weights()
+        nothing = Snapshots(np.array([], np.int64), {})
+        result = TrainedSeed({}, nothing, curves[name,], loss, scores, drawn, classes)
+        trained[int(name)] = _with_weights(result, folder, int(name)).without_weights()
     return trained
+
+
+def _with_weights(result: TrainedSeed, folder: Path, seed: int) -> TrainedSeed:
+    kept = read_arrays(folder / "snapshots" / f"seed-{seed}.npz")
+    snapshots = Snapshots(kept.pop(BATCHES), kept)
+    return result._replace(weights=read_arrays(folder / "weights" / f"seed-{seed}.npz"), snapshots=snapshots, hashed="")
 
 
 def read_dataset(folder: Path) -> str:

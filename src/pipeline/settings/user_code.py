@@ -49,10 +49,11 @@ def content_hash(path: str | None) -> str | None:
     """Return a hash of a file, or of the arrays in a folder, by its path from the project's root; None if not there."""
     if path is None:
         return None
-    hashes = [f"{file.name} {_hash(file, file.stat().st_mtime_ns)}" for file in files_at(path)]
-    if len(hashes) == 1 and (ROOT / path).is_file():
-        return hashes[0].rpartition(" ")[2]
-    return hashlib.sha256("\n".join(hashes).encode()).hexdigest()[:12] if hashes else None
+    hashes = {file.name: _hash(file, file.stat().st_mtime_ns) for file in files_at(path)}
+    if (ROOT / path).is_file():
+        return next(iter(hashes.values()))
+    listed = "\n".join(f"{name} {content}" for name, content in hashes.items())
+    return hashlib.sha256(listed.encode()).hexdigest()[:12] if hashes else None
 
 
 def files_at(path: str) -> list[Path]:

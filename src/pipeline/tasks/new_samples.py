@@ -1,5 +1,7 @@
 """New samples to explain: sequences without labels, from a file or as an array."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -20,10 +22,8 @@ def samples_in(path: str) -> tuple[NDArray[Any], NDArray[Any] | None]:
     """
     if not path.endswith((".npz", ".npy")):
         raise UserError(f"samples is {path}: it must be an .npz file with an array x, or an .npy file.")
-    try:
+    with _said_of(f"samples is {path}: ", path):
         arrays = array_files.read(path, UNUSED)
-    except UserError as error:
-        raise UserError(str(error).replace("task.path", "samples", 1)) from error
     mask = arrays.pop("mask", None)
     name = next(iter(arrays)) if len(arrays) == 1 else "x"
     if name not in arrays or len(arrays) > 1:
@@ -44,10 +44,8 @@ def check_shape(x: NDArray[Any], shape: Shape, padded: bool = False) -> NDArray[
     if found.shape[1:] != shape or not len(found):
         wanted = f"(samples, {shape.time_steps}, {shape.input_dim}), as those that the model was trained on"
         raise UserError(f"samples are {x.shape}: they must be {wanted}.")
-    try:
+    with _said_of("samples: "):
         return user_lengths.marked("", found, None)[0] if padded else array_files.numbers("", "x", found)
-    except UserError as error:
-        raise UserError(str(error).replace("task.path is : ", "samples: ", 1)) from error
 
 
 def check_mask(mask: NDArray[Any], x: NDArray[np.float32]) -> NDArray[np.bool_]:
@@ -55,7 +53,15 @@ def check_mask(mask: NDArray[Any], x: NDArray[np.float32]) -> NDArray[np.bool_]:
 
     A `UserError` if it does not fit them, as in a file to train on.
     """
-    try:
+    with _said_of("samples: "):
         return user_masks.checked("", mask, x)
+
+
+@contextmanager
+def _said_of(subject: str, path: str = "") -> Iterator[None]:
+    """Say of the new samples what is wrong with them, not of a file to train on, whose checks they share."""
+    known = f"task.path is {path}: "
+    try:
+        yield
     except UserError as error:
-        raise UserError(str(error).replace("task.path is : ", "samples: ", 1)) from error
+        raise UserError(str(error).replace(known, subject, 1)) from error

@@ -9,7 +9,7 @@ import dataclasses
 import hashlib
 import json
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -45,8 +45,8 @@ UNKNOWN: Machines = ({}, {})
 def ensure(
     settings: Tracking,
     values: Values,
-    trained: dict[int, TrainedSeed],
-    attended: dict[int, AttendedSeed] | None = None,
+    trained: Mapping[int, TrainedSeed],
+    attended: Mapping[int, AttendedSeed] | None = None,
     machines: Machines = UNKNOWN,
 ) -> int:
     """Ensure that each seed's result has a FINISHED run; return how many were added or completed from the results.
@@ -165,7 +165,7 @@ def made_from(studies: "Iterable[Study]", results: "Iterable[VariantResult]") ->
     return found
 
 
-def _hashes(values: Values, trained: dict[int, TrainedSeed], attended: dict[int, AttendedSeed]) -> Made:
+def _hashes(values: Values, trained: Mapping[int, TrainedSeed], attended: dict[int, AttendedSeed]) -> Made:
     """Return the hashes of the results of some seeds, by which their runs are found."""
     return {
         answer.analysis_hash(values, seed): (*result_tags(values, seed, trained[seed]).values(), found.attention_hash())
