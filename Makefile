@@ -35,16 +35,16 @@ verify: .venv/ready  ## compare the results with those committed (LEVEL=bytes, A
 test: .venv/ready  ## run the tests, except those that need real servers
 	python -m pytest
 
-test-services: .venv/ready  ## run the tests on real servers (PROCESSES=2 at once; installs PostgreSQL, Chromium, QEMU, on Debian as root)
-	@(ls /usr/lib/postgresql/*/bin/initdb && command -v chromium && command -v qemu-x86_64) > /dev/null 2>&1 || \
-		(apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qqy postgresql chromium qemu-user)
+test-services: .venv/ready  ## run the tests on real servers (PROCESSES=2 at once; installs PostgreSQL, Chromium, on Debian as root)
+	@(ls /usr/lib/postgresql/*/bin/initdb && command -v chromium) > /dev/null 2>&1 || \
+		(apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qqy postgresql chromium)
 	python -m pip install --quiet --require-hashes --no-deps -r requirements-services.lock
-	python -m pytest -m service --numprocesses=$(or $(PROCESSES),0)
+	python -m pytest -m service --numprocesses=$(or $(PROCESSES),2)
 
-test-processors: .venv/ready  ## compare each result with that of an emulated processor (EACH=1: of three; most of an hour)
+test-processors: .venv/ready  ## compare each result with that of an emulated processor (SOME=1: minutes; EACH=1: of three)
 	@command -v qemu-x86_64 > /dev/null 2>&1 || \
 		(apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qqy qemu-user)
-	python -m pytest -m emulated --numprocesses=0 -k $(if $(EACH),every,each)_result
+	python -m pytest -m emulated --numprocesses=0 -k $(if $(SOME),some,$(if $(EACH),every,each))_result
 
 attack: .venv/ready  ## set parameters to random values, and kill stages at random moments (ROUNDS=500 of each)
 	ROUNDS=$(or $(ROUNDS),500) python -m pytest -m service --numprocesses=0 tests/test_attack.py

@@ -91,7 +91,7 @@ SOME = {  # processor -> parts of which each has long sums of its own
 }
 
 
-@pytest.mark.service  # takes some minutes; `make test-processors` has all of it
+@pytest.mark.emulated
 def test_some_results_are_the_same_on_another_processor(tmp_path):
     here, found = check_bytes(tmp_path, SOME)
     assert set().union(*found.values()) == set(here)
