@@ -26,12 +26,8 @@ from pipeline.tracking.connection import check_tracking, tracker_of
 
 def stage(config: Config) -> None:
     """Write attention, explanations and measures, and log them to MLflow."""
-    name, values, probe = (
-        config.chosen_variant().name,
-        folders.values(config, "attention"),
-        splits.load(config, "probe"),
-    )
-    training = splits.load(config, "train")
+    name, values = config.chosen_variant().name, folders.values(config, "attention")
+    probe, training = splits.load(config, "probe"), splits.load(config, "train")
     check_tracking(config.tracking)
     with folders.reading(config, "models") as folder:
         trained, made = read_training(folder), machine.of_workers(config.cluster)
