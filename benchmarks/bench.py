@@ -1,6 +1,6 @@
 """Measure what the study costs, against other ways to do it. `make bench`, or `python benchmarks/bench.py PART …`
 
-Every part writes results/PROCESSOR/PART.json, and all of them together results.md and growth.png. Ways that are
+Every part writes results/PROCESSOR/PART.json, and all of them together results.md and their growth.png. Ways that are
 compared run alternately in each round: the machine is noisy, so that ratios count, and medians over the rounds.
 """
 

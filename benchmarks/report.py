@@ -98,7 +98,6 @@ def growth(rows):
         "One run each of the stages for after_unshared, and the memory of their largest process: samples with one seed "
         "and one process; seeds, time steps and features at n = 30,000; workers with 16 seeds at n = 300,000.\n\n"
         + table(header, lines)
-        + "\n\n![Wall time and memory over samples, seeds, time steps and features](growth.png)"
     )
 
 
@@ -118,6 +117,7 @@ def cluster(rows):
         for kind in ("cold", "warm"):
             own = [row for row in checked if (row["workers"], row["kind"]) == (count, kind)]
             line += [spread([row[name] for row in own], 1) for name in ("measured", "predicted")] + [own[0]["decides"]]
+        line.append(spread([row["shortest"] for row in own], 1))
         lines.append(line)
     expected = []
     for seeds in (10, 512):
@@ -135,7 +135,7 @@ def cluster(rows):
         + "\n\nThe model: start + the longest of (first + seeds of one worker · seed), (all of that over the cores), "
         f"(seeds · receiving). Checked here, with more workers than the two cores, {SEEDS} seeds of n = {SHORT:,}: "
         "seconds, with cold workers and warm ones.\n\n"
-        + table(["workers", *(f"{kind}, {what}" for kind in ("cold", "warm") for what in CHECKED)], lines)
+        + table(["workers", *(f"{kind}, {what}" for kind in ("cold", "warm") for what in CHECKED), "shortest"], lines)
         + "\n\nWhat follows for machines with a core for each worker, cold, n = 300,000. It ends where there are more "
         "workers than seeds: those are idle.\n\n"
         + table(["seeds", "workers", "seconds", "times faster", "decided by", "+ logging to a database, s"], expected)
@@ -204,7 +204,7 @@ def draw_growth(rows, path):
 
 
 def write(results, path):
-    """Write results.md, and growth.png beside it; return its path.
+    """Write results.md, and a growth.png for each processor; return the path of results.md.
 
     `results` has a folder for each processor, with the name that results.md gives it in name.txt.
     """
@@ -218,8 +218,11 @@ def write(results, path):
         found = {name: folder / f"{name}.json" for name in TITLES}
         rows = {name: json.loads(file.read_text(encoding="utf-8")) for name, file in found.items() if file.exists()}
         parts.append(f"## {(folder / 'name.txt').read_text(encoding='utf-8').strip()}")
-        parts += [f"### {TITLES[name]}\n\n{globals()[name](own)}" for name, own in rows.items()]
-        if "growth" in rows:
-            draw_growth(rows["growth"], path.parent / "growth.png")
+        for name, own in rows.items():
+            parts.append(f"### {TITLES[name]}\n\n{globals()[name](own)}")
+            if name == "growth":
+                draw_growth(own, folder / "growth.png")
+                drawn = (folder / "growth.png").relative_to(path.parent).as_posix()
+                parts.append(f"![Wall time and memory over samples, seeds, time steps and features]({drawn})")
     path.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
     return path

@@ -100,7 +100,8 @@ def mlflow_server(folder: Path, store: str, *words: str, **environment: str) -> 
     place = ["--host", "127.0.0.1", "--port", str(port), "--workers", "2"]
     kept = ["--backend-store-uri", store, "--artifacts-destination", str(folder)]
     command = [sys.executable, "-m", "mlflow", "server", *place, *kept, *words]
-    return Server(command, f"http://127.0.0.1:{port}/health", env={**os.environ, **environment}, cwd=folder)
+    jobs = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}  # for language models, in eight more processes
+    return Server(command, f"http://127.0.0.1:{port}/health", env={**os.environ, **jobs, **environment}, cwd=folder)
 
 
 def s3_server(folder: Path) -> Server:

@@ -122,7 +122,7 @@ def test_neither_the_folder_nor_the_cores_nor_the_workers_change_a_byte(tmp_path
         project = Project(tmp_path / folder, one)
         project.replace("conf/config.yaml", "workers: 1", f"workers: {workers}")
         project.run("git", "init", "-q")
-        with project.started(*command, "repro", env=environment) as process:
+        with project.started(*command, "repro", env=environment or project.forked) as process:
             _, error = process.communicate()
         assert process.returncode == 0, error
         found.append(project.results())
