@@ -96,14 +96,12 @@ def measured(scratch, parts):
     for count in WORKERS:
         with workers(count, scratch.root) as address:
             cold, warm = (train(scratch, address, SEEDS, *words) for _ in range(2))
-            shortest = train(scratch, address, 1, *SHORTEST)
         expected = {
             "cold": predicted(short, SEEDS, count, 2),
             "warm": predicted(short | {"first": 0}, SEEDS, count, 2),
         }
         rows += [
             {"workers": count, "kind": kind, "measured": found, "predicted": seconds, "decides": longest}
-            | {"shortest": shortest}
             for (kind, (seconds, longest)), found in zip(expected.items(), (cold, warm), strict=True)
         ]
     return rows

@@ -64,7 +64,8 @@ def test_the_size_of_chunks_does_not_change_the_data(tmp_path, monkeypatch):
     split = splits.Split(tmp_path, 1000)
     np.testing.assert_array_equal(split.rows("x", 10, 13), x[10:13])
     np.testing.assert_array_equal(split.rows("y"), y)
-    monkeypatch.setattr(splits, "CHUNK", 64)
+    monkeypatch.setattr(splits, "NUMBERS", 64 * 12)  # 64 samples of 4 steps of 3 features
+    assert [len(part) for part in split.stretches()] == [64] * 15 + [40]
     (tmp_path / "small").mkdir()
     splits.write(tmp_path / "small", range(1000), data, np.random.SeedSequence(9), PLANTED)
     np.testing.assert_array_equal(np.load(tmp_path / "small/x.npy"), x)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.results.splits import CHUNK, Split
+from pipeline.results.splits import Split
 
 Predict = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 Scores = dict[str, float]
@@ -14,8 +14,8 @@ Scores = dict[str, float]
 def classification(predict: Predict, split: Split) -> tuple[float, Scores]:
     """Return the mean binary cross-entropy (nats), and balanced accuracy and accuracy at a threshold of 1/2."""
     loss, right, samples = 0.0, np.zeros(2), np.zeros(2)  # the last two for each label
-    for start in range(0, split.samples, CHUNK):
-        x, y = (split.rows(name, start, start + CHUNK) for name in ("x", "y"))
+    for part in split.stretches():
+        x, y = (split.rows(name, part.start, part.stop) for name in ("x", "y"))
         p = predict(x)[:, 0].astype(np.float64)
         likelihood = np.clip(np.where(y == 1, p, 1 - p), 1e-7, 1)  # Keras' loss has the same bound
         loss -= float(np.log(likelihood).sum())
@@ -30,8 +30,8 @@ def classification(predict: Predict, split: Split) -> tuple[float, Scores]:
 def regression(predict: Predict, split: Split) -> tuple[float, Scores]:
     """Return the mean squared error and the coefficient of determination over all samples."""
     residual, total, mean = 0.0, 0.0, float(split.rows("y").mean(dtype=np.float64))
-    for start in range(0, split.samples, CHUNK):
-        x, y = (split.rows(name, start, start + CHUNK) for name in ("x", "y"))
+    for part in split.stretches():
+        x, y = (split.rows(name, part.start, part.stop) for name in ("x", "y"))
         residual += float(np.square(predict(x)[:, 0] - y, dtype=np.float64).sum())
         total += float(np.square(y - mean, dtype=np.float64).sum())
     return residual / split.samples, {"r2": 1 - residual / total if total else float("nan")}
@@ -43,8 +43,8 @@ def several_classes(predict: Predict, split: Split, classes: int) -> tuple[float
     Balanced accuracy is the mean recall over the classes that occur.
     """
     loss, right, samples = 0.0, np.zeros(classes), np.zeros(classes)
-    for start in range(0, split.samples, CHUNK):
-        x, y = (split.rows(name, start, start + CHUNK) for name in ("x", "y"))
+    for part in split.stretches():
+        x, y = (split.rows(name, part.start, part.stop) for name in ("x", "y"))
         p, labels = predict(x).astype(np.float64), y.astype(int)
         loss -= float(np.log(np.clip(p[np.arange(len(p)), labels], 1e-7, 1)).sum())  # the bound of Keras' loss
         right += np.bincount(labels[p.argmax(axis=1) == labels], minlength=classes)

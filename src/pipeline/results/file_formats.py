@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 from zipfile import Path as PathInZip
 
 import numpy as np
@@ -30,15 +30,23 @@ def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
         return dict(arrays)
 
 
+def open_npy(path: Path, dtype: str, shape: tuple[int, ...]) -> BinaryIO:
+    """Open a `.npy` file with its header written, ready for its rows in order.
+
+    The file is written, not mapped: on a full disk, a mapped file ends the process with a bus error.
+    """
+    file = path.open("wb")
+    write_array_header_1_0(file, {"descr": dtype, "fortran_order": False, "shape": shape})
+    return file
+
+
 @contextmanager
 def stacked(path: Path, shape: tuple[int, ...]) -> Iterator[Callable[[int, NDArray[np.float32]], object]]:
     """Yield a function that writes one of the arrays of a `.npy` file, given its index; `shape` is that of all of them.
 
     The bytes are those of `numpy.save` of all at once, which would have to be in memory.
     """
-    header = {"descr": "<f4", "fortran_order": False, "shape": shape}
-    with path.open("wb") as file:
-        write_array_header_1_0(file, header)
+    with open_npy(path, "<f4", shape) as file:
         start = file.tell()
 
         def write(index: int, array: NDArray[np.float32]) -> None:

@@ -2,10 +2,12 @@
 
 import hashlib
 import json
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
+from math import prod
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.random import Generator, SeedSequence, default_rng
@@ -18,7 +20,9 @@ from pipeline.settings.schema import Data, Study, Task
 SPLITS = ("train", "validation", "probe")
 ARRAYS = (("x.npy", "<f4", 3), ("y.npy", "<f4", 1), ("mask.npy", "|b1", 2))  # name, type, dimensions
 MEANING = "meaning.json"
-CHUNK = 65_536  # samples drawn or read at a time, so that memory does not grow with their number
+# What is drawn or read at a time, at most, so that memory does not grow with the number of samples or their size.
+CHUNK = 65_536  # samples
+NUMBERS = 2**23  # numbers in them
 
 Samples = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]]  # x, y, mask
 
@@ -78,6 +82,10 @@ class Split:
         path = ROOT / self.folder / MEANING
         return path.read_text(encoding="utf-8") if path.exists() else ""
 
+    def stretches(self) -> Iterator[range]:
+        """Yield the positions of samples that are to be in memory at a time, from the first to the last."""
+        return stretches(self.samples, self.mapped("x").shape[1:])
+
     def rows(self, name: str, start: int = 0, stop: int | None = None) -> NDArray[Any]:
         """Return a copy of some rows of `x`, `y` or `mask`; the file is mapped only during the call."""
         return np.array(self.mapped(name, start, stop))
@@ -85,6 +93,12 @@ class Split:
     def mapped(self, name: str, start: int = 0, stop: int | None = None) -> NDArray[Any]:
         """Return some rows of `x`, `y` or `mask` as a view of the file, for rows that may exceed memory."""
         return np.asarray(np.load(ROOT / self.folder / f"{name}.npy", mmap_mode="r", allow_pickle=False))[start:stop]
+
+
+def stretches(samples: int, shape: tuple[int, ...]) -> Iterator[range]:
+    """Yield the positions of samples of a shape that are to be in memory at a time, from the first to the last."""
+    size = max(1, min(CHUNK, NUMBERS // prod(shape)))
+    return (range(samples)[start : start + size] for start in range(0, samples, size))
 
 
 def sizes(study: Study) -> dict[str, int]:
@@ -110,9 +124,9 @@ def load(study: Study, split: str) -> Split:
 def _hash_of(split: Split) -> str:
     """Return the hash that `write` gives the arrays of a split."""
     content = hashlib.sha256()
-    for start in range(0, split.samples, CHUNK):
+    for part in split.stretches():
         for name, _, _ in ARRAYS:
-            content.update(split.rows(name.removesuffix(".npy"), start, start + CHUNK).data)
+            content.update(split.rows(name.removesuffix(".npy"), part.start, part.stop).data)
     content.update(split.meaning().encode())
     return content.hexdigest()
 
@@ -127,9 +141,12 @@ def write(folder: Path, positions: range, data: Data, stream: SeedSequence, draw
     background, labels = (default_rng(child) for child in stream.spawn(2))
     shape = (len(positions), *data.shape)
     with ExitStack() as stack:
-        files = [stack.enter_context(_open_npy(folder / name, dtype, shape[:size])) for name, dtype, size in ARRAYS]
-        for start in range(0, len(positions), CHUNK):
-            chunk = positions[start : start + CHUNK]
+        files = [
+            stack.enter_context(file_formats.open_npy(folder / name, dtype, shape[:size]))
+            for name, dtype, size in ARRAYS
+        ]
+        for part in stretches(len(positions), data.shape):
+            chunk = positions[part.start : part.stop]
             for file, array in zip(files, draw(background, labels, len(chunk), data, chunk.start), strict=True):
                 file.write(array.tobytes())
                 content.update(array.tobytes())
@@ -178,13 +195,3 @@ def write_all(study: Study, draw: Draw, meaning: Meaning | None = None) -> dict[
                 _check_classes(drawn, split, study.task)
         written[split], first = folders.folder(study, f"data/{split}"), first + samples
     return written
-
-
-def _open_npy(path: Path, dtype: str, shape: tuple[int, ...]) -> BinaryIO:
-    """Open a `.npy` file with its header written, ready for its rows in order.
-
-    The file is written, not mapped: on a full disk, a mapped file ends the process with a bus error.
-    """
-    file = path.open("wb")
-    np.lib.format.write_array_header_1_0(file, {"descr": dtype, "fortran_order": False, "shape": shape})
-    return file
