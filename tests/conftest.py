@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 import yaml
 from hypothesis import settings
+from xdist.scheduler import LoadFileScheduling
 
 from pipeline.execution import machine
 from pipeline.results.file_formats import read_rows
@@ -46,13 +47,8 @@ SMALL = {
 ELSEWHERE = ("PROJECT_ROOT", "MLFLOW_TRACKING_URI", "DASK_SCHEDULER_ADDRESS")  # would lead out of a copy
 RESULTS = ("data", "definitions", "models", "attention", "controls", "comparison")
 MONTH = 30 * 24 * 3600  # seconds
-SHARE_LITTLE = (  # each of their tests may run in another process
-    "test_cluster.py",
-    "test_services.py",
-    "test_same_bytes.py",
-    "test_attack.py",
-    "test_signals.py",
-)
+SHARE_LITTLE = ("test_cluster.py", "test_services.py", "test_same_bytes.py", "test_attack.py")
+SHARE_PROJECT = ("test_pipeline.py", "test_tracking.py", "test_verify.py")  # use `project`, which takes a minute
 
 
 class Project:
@@ -211,6 +207,22 @@ def kept(path: Path) -> Iterator[None]:
             copied(original, path)
 
 
+class ByFile(LoadFileScheduling):
+    """Runs all tests of a file in one process, and those of the files that share the small project in the same one.
+
+    Tests of files that take long and share little may run in any process.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = super()._split_scope(nodeid)
+        return nodeid if file.endswith(SHARE_LITTLE) else "project" if file.endswith(SHARE_PROJECT) else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log) -> ByFile:
+    config.option.loadscopereorder = False  # in the order of `pytest_collection_modifyitems`
+    return ByFile(config, log)
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Share what XLA compiles, and the fork server: compiling and importing take most of the time of a small stage.
 
@@ -228,21 +240,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep tests in one process that share what is made once; run long groups first, so that none is left at the end.
-
-    Those are the tests on the small project, of whatever file, and the tests of each other file.
-    """
+    """Run long files first, so that both processes finish at about the same time."""
     slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
-
-    def place(item: pytest.Item) -> tuple[bool, bool, int]:
-        return "project" not in item.fixturenames, item.path.name in SHARE_LITTLE, -slow[item.path]
-
-    for item in items:
-        if "project" in item.fixturenames:
-            item.add_marker(pytest.mark.xdist_group("project"))
-        elif item.path.name not in SHARE_LITTLE:
-            item.add_marker(pytest.mark.xdist_group(item.path.name))
-    items.sort(key=place)
+    items.sort(key=lambda item: (item.path.name not in SHARE_PROJECT, -slow[item.path]))
 
 
 @pytest.fixture
