@@ -35,11 +35,11 @@ verify: .venv/ready  ## compare the results with those committed (LEVEL=bytes, A
 test: .venv/ready  ## run the tests, except those that need real servers
 	python -m pytest
 
-test-services: .venv/ready  ## run the tests on real servers (PROCESSES=2 at once; installs PostgreSQL, Chromium, on Debian as root)
+test-services: .venv/ready  ## run the tests on real servers (PROCESSES=2: two at a time; installs PostgreSQL, Chromium, on Debian as root)
 	@(ls /usr/lib/postgresql/*/bin/initdb && command -v chromium) > /dev/null 2>&1 || \
 		(apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qqy postgresql chromium)
 	python -m pip install --quiet --require-hashes --no-deps -r requirements-services.lock
-	python -m pytest -m service --numprocesses=$(or $(PROCESSES),2)
+	python -m pytest -m service --numprocesses=$(or $(PROCESSES),0)
 
 test-processors: .venv/ready  ## compare each result with that of an emulated processor (SOME=1: minutes; EACH=1: of three)
 	@command -v qemu-x86_64 > /dev/null 2>&1 || \
