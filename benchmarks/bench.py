@@ -81,6 +81,12 @@ def say(*words):
     print(time.strftime("%H:%M:%S"), *words, flush=True)
 
 
+def say_row(row, digits=1):
+    """Print the names and values of a row, numbers with some digits after the point."""
+    told = {name: f"{value:.{digits}f}" if isinstance(value, float) else value for name, value in row.items()}
+    say(", ".join(f"{name} {value}" for name, value in told.items()))
+
+
 def article(rounds):
     """Wall time for a (variant, seed): the article's script, a process for each, against train + analyze of ten."""
     rows = []
@@ -105,7 +111,7 @@ def epoch(rounds):
             for name, (engine, environment) in ENGINES.items():
                 row[name] = _epoch(engine, placement, environment)
             rows.append(row)
-            say(", ".join(f"{name} {value:.2f}" if name != "placement" else value for name, value in row.items()))
+            say_row(row, 2)
     return rows
 
 
@@ -160,8 +166,7 @@ def growth(rounds):
                 values["train.log_every"] = max(64, size * 9 // 10 // 64 // 64)
             words = [f"{key}={str(value).replace(' ', '')}" for key, value in values.items()]
             rows.append({"axis": axis, "size": size} | _stages(words, compare=axis == "seeds"))
-            told = {what: f"{value:.1f}" if isinstance(value, float) else value for what, value in rows[-1].items()}
-            say(", ".join(f"{what} {value}" for what, value in told.items()))
+            say_row(rows[-1])
     del rounds  # the largest takes a quarter of an hour
     return rows
 
@@ -187,14 +192,10 @@ def cluster(rounds):
     for _ in range(rounds):
         with Scratch() as scratch:
             parts = on_cluster.measured_parts(scratch)
-            say(", ".join(f"{name} {seconds:.3f}" for name, seconds in parts.items()))
+            say_row(parts, 3)
             checked = on_cluster.measured(scratch, parts)
         for row in checked:
-            say(
-                ", ".join(
-                    f"{name} {value:.1f}" if isinstance(value, float) else str(value) for name, value in row.items()
-                )
-            )
+            say_row(row)
         rows.append({"parts": parts, "checked": checked})
     return rows
 
@@ -217,7 +218,7 @@ def around(rounds):
                 for stage in ("train", "analyze"):
                     row[f"{stage} of ten seeds, {name}tracked"] = scratch.stage(stage, variant, *words)[0]
         rows.append(row)
-        say(", ".join(f"{name} {seconds:.2f}" for name, seconds in row.items()))
+        say_row(row, 2)
     return rows
 
 
@@ -233,7 +234,7 @@ def study(rounds):
                     run(*words, root=scratch.root)
                 row[name] = run("dvc", "repro", root=scratch.root, more=more)[0]
         rows.append(row)
-        say(", ".join(f"{name} {seconds:.0f}" for name, seconds in row.items()))
+        say_row(row, 0)
     return rows
 
 

@@ -1,5 +1,6 @@
 """A training on a Dask cluster: what its parts take, and all of it with more workers, measured and predicted."""
 
+import os
 import shutil
 import time
 from contextlib import contextmanager
@@ -12,7 +13,6 @@ SHORT = 30_000  # samples, of which a seed takes about a second, so that all els
 SHORTEST = ("data.samples=1300", "tracking=off")  # 18 batches
 SEEDS = 32
 WORKERS = (1, 2, 4, 8, 16)
-ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
 
 def predicted(parts, seeds, workers, cores):
@@ -35,6 +35,8 @@ def predicted(parts, seeds, workers, cores):
 def workers(count, root):
     """Yield the address of a cluster whose workers have imported nothing yet."""
     from distributed import LocalCluster
+
+    from pipeline.execution.worker_pool import ONE_THREAD
 
     place = {"host": "127.0.0.1", "dashboard_address": None, "memory_limit": 0}
     env = ONE_THREAD | {"PROJECT_ROOT": str(root)}
@@ -93,12 +95,13 @@ def measured(scratch, parts):
         train(scratch, address, 1, *words)
         one, nine = (train(scratch, address, seeds, *words) for seeds in (1, 9))
     short = parts | {"seed": (nine - one) / 8, "start": one - (nine - one) / 8}
+    cores = os.cpu_count()
     for count in WORKERS:
         with workers(count, scratch.root) as address:
             cold, warm = (train(scratch, address, SEEDS, *words) for _ in range(2))
         expected = {
-            "cold": predicted(short, SEEDS, count, 2),
-            "warm": predicted(short | {"first": 0}, SEEDS, count, 2),
+            "cold": predicted(short, SEEDS, count, cores),
+            "warm": predicted(short | {"first": 0}, SEEDS, count, cores),
         }
         rows += [
             {"workers": count, "kind": kind, "measured": found, "predicted": seconds, "decides": longest}

@@ -132,7 +132,7 @@ def cluster(rows):
         "log to a server themselves). The shortest training is of one seed and 18 batches.\n\n"
         + table(["part", "seconds"], [[PARTS[name], spread(values, 3)] for name, values in parts.items()])
         + "\n\nThe model: start + the longest of (first + seeds of one worker · seed), (all of that over the cores), "
-        f"(seeds · receiving). Checked here, with more workers than the two cores, {SEEDS} seeds of n = {SHORT:,}: "
+        f"(seeds · receiving). Checked here, with more workers than cores, {SEEDS} seeds of n = {SHORT:,}: "
         "seconds, with cold workers and warm ones.\n\n"
         + table(["workers", *(f"{kind}, {what}" for kind in ("cold", "warm") for what in CHECKED)], lines)
         + "\n\nWhat follows for machines with a core for each worker, cold, n = 300,000. It ends where there are more "

@@ -47,7 +47,6 @@ SMALL = {
 ELSEWHERE = ("PROJECT_ROOT", "MLFLOW_TRACKING_URI", "DASK_SCHEDULER_ADDRESS")  # would lead out of a copy
 RESULTS = ("data", "definitions", "models", "attention", "controls", "comparison")
 MONTH = 30 * 24 * 3600  # seconds
-SHARE_LITTLE = ("test_cluster.py", "test_services.py", "test_same_bytes.py", "test_attack.py")
 SHARE_PROJECT = ("test_pipeline.py", "test_tracking.py", "test_verify.py")  # use `project`, which takes a minute
 
 
@@ -208,14 +207,11 @@ def kept(path: Path) -> Iterator[None]:
 
 
 class ByFile(LoadFileScheduling):
-    """Runs all tests of a file in one process, and those of the files that share the small project in the same one.
-
-    Tests of files that take long and share little may run in any process.
-    """
+    """Runs all tests of a file in one process, and those of the files that share the small project in the same one."""
 
     def _split_scope(self, nodeid: str) -> str:
         file = super()._split_scope(nodeid)
-        return nodeid if file.endswith(SHARE_LITTLE) else "project" if file.endswith(SHARE_PROJECT) else file
+        return "project" if file.endswith(SHARE_PROJECT) else file
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log) -> ByFile:
