@@ -8,7 +8,7 @@ export DO_NOT_TRACK := true
 export MLFLOW_DISABLE_TELEMETRY := true
 
 .DEFAULT_GOAL := help
-.PHONY: help repro verify test test-services test-processors attack lint bench ui experiments lock clean
+.PHONY: help repro verify test test-long test-services test-processors attack lint bench ui experiments lock clean
 
 help:  ## list all targets
 	@sed -n 's/^\([a-z-]*\): .*##/  make \1\t/p' Makefile
@@ -32,14 +32,17 @@ repro: .venv/ready  ## run the study: every stage that a change to params.yaml, 
 verify: .venv/ready  ## compare the results with those committed (LEVEL=bytes, AGAINST=HEAD; docs/reproduce.md)
 	python -m pipeline.verify level=$(or $(LEVEL),bytes) "against='$(or $(AGAINST),HEAD)'"
 
-test: .venv/ready  ## run the tests, except those that need real servers
+test: .venv/ready  ## run the tests, except those of the next three targets
 	python -m pytest
 
-test-services: .venv/ready  ## run the tests on real servers (PROCESSES=2: two at a time; installs PostgreSQL, Chromium, on Debian as root)
+test-long: .venv/ready  ## run the tests that take long
+	python -m pytest -m long
+
+test-services: .venv/ready  ## run the tests on real servers (PROCESSES=0: one at a time; installs PostgreSQL, Chromium, on Debian as root)
 	@(ls /usr/lib/postgresql/*/bin/initdb && command -v chromium) > /dev/null 2>&1 || \
 		(apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qqy postgresql chromium)
 	python -m pip install --quiet --require-hashes --no-deps -r requirements-services.lock
-	python -m pytest -m service --numprocesses=$(or $(PROCESSES),0)
+	python -m pytest -m service --numprocesses=$(or $(PROCESSES),2)
 
 test-processors: .venv/ready  ## compare each result with that of an emulated processor (SOME=1: minutes; EACH=1: of three)
 	@command -v qemu-x86_64 > /dev/null 2>&1 || \
@@ -47,7 +50,7 @@ test-processors: .venv/ready  ## compare each result with that of an emulated pr
 	python -m pytest -m emulated --numprocesses=0 -k $(if $(SOME),some,$(if $(EACH),every,each))_result
 
 attack: .venv/ready  ## set parameters to random values, and kill stages at random moments (ROUNDS=500 of each)
-	ROUNDS=$(or $(ROUNDS),500) python -m pytest -m service --numprocesses=0 tests/test_attack.py
+	ROUNDS=$(or $(ROUNDS),500) python -m pytest -m long --numprocesses=0 tests/test_attack.py
 
 lint: .venv/ready  ## check style, types, and which parts of the code import which
 	ruff check .

@@ -46,8 +46,10 @@ SMALL = {
 }
 ELSEWHERE = ("PROJECT_ROOT", "MLFLOW_TRACKING_URI", "DASK_SCHEDULER_ADDRESS")  # would lead out of a copy
 RESULTS = ("data", "definitions", "models", "attention", "controls", "comparison")
+SLOW = ("slow", "long", "service")  # marks
 MONTH = 30 * 24 * 3600  # seconds
-SHARE_PROJECT = ("test_pipeline.py", "test_tracking.py", "test_verify.py")  # use `project`, which takes a minute
+# These use `project`, which takes a minute to make.
+SHARE_PROJECT = ("test_browser.py", "test_dvc_services.py", "test_pipeline.py", "test_tracking.py", "test_verify.py")
 
 
 class Project:
@@ -237,7 +239,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run long files first, so that both processes finish at about the same time."""
-    slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
+    slow = Counter(item.path for item in items for name in SLOW if item.get_closest_marker(name))
     items.sort(key=lambda item: (item.path.name not in SHARE_PROJECT, -slow[item.path]))
 
 
@@ -272,3 +274,17 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     made.run("git", "add", "-A")
     made.run("git", "commit", "-qm", "A study")
     return made
+
+
+@pytest.fixture
+def restored(project: Project) -> Iterator[Project]:
+    """The small project, which the test may change: values, results and runs are then restored.
+
+    Old values rerun no stage but `compare`: DVC's run cache keeps no run of a stage whose outputs are all in git.
+    """
+    before = project.results()
+    with kept(project.root / "mlruns"), kept(project.root / "outputs"):
+        yield project
+        project.run("git", "checkout", "-q", "params.yaml", "conf")
+        assert set(project.repro()) <= {"compare"}
+    assert project.results() == before

@@ -97,11 +97,16 @@ def postgresql() -> Iterator[str]:
 def mlflow_server(folder: Path, store: str, *words: str, **environment: str) -> Server:
     """Return an MLflow server on a store, which keeps the artifacts in a folder itself."""
     port = free_port()
-    place = ["--host", "127.0.0.1", "--port", str(port), "--workers", "2"]
+    place = ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     kept = ["--backend-store-uri", store, "--artifacts-destination", str(folder)]
     command = [sys.executable, "-m", "mlflow", "server", *place, *kept, *words]
     jobs = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}  # for language models, in eight more processes
     return Server(command, f"http://127.0.0.1:{port}/health", env={**os.environ, **jobs, **environment}, cwd=folder)
+
+
+def tracked_by(server: Server, seconds: int = 30) -> dict[str, str]:
+    """Return what to set in the environment for stages that log to a server, which a busy machine may make slow."""
+    return {"MLFLOW_TRACKING_URI": server.address, "MLFLOW_HTTP_REQUEST_TIMEOUT": str(seconds)}
 
 
 def s3_server(folder: Path) -> Server:
@@ -172,7 +177,7 @@ def stored(project):
 def serve(project):
     """Run the UI until its page can be read, end it by Ctrl-C, and return the first line it says."""
     port = free_port()
-    with project.started("python", "-m", "pipeline.ui", f"port={port}") as server:
+    with project.started("python", "-m", "pipeline.ui", f"port={port}", env=project.forked) as server:
         listening(f"http://127.0.0.1:{port}/", server)
         os.killpg(server.pid, signal.SIGINT)
         out, error = server.communicate(timeout=30)  # it ends when all processes have that write to it

@@ -1,4 +1,4 @@
-"""Random values and random kills: `make attack ROUNDS=n` takes more of them than `make test-services`.
+"""Random values and random kills: `make attack ROUNDS=n` takes more of them than `make test-long`.
 
 No value may end in a traceback, take over three seconds to be refused, or pass without sense. No kill and no loss of
 power may lose a result or change a byte.
@@ -20,7 +20,7 @@ from conftest import REPOSITORY, RESULTS, SMALL, Project
 from pipeline.execution import resume
 from pipeline.results import folders
 
-pytestmark = pytest.mark.service
+pytestmark = pytest.mark.long
 ROUNDS = int(os.environ.get("ROUNDS", "0"))
 SEED = 20170522  # of the article
 
@@ -155,7 +155,7 @@ def test_no_value_ends_in_a_traceback_or_passes_without_sense(tmp_path):
     for name in FOLDERS:  # Hydra takes a folder for a group of settings
         (tmp_path / name).mkdir()
     with project.started("python", "-c", ASK, stdin=-1, stderr=None) as process:
-        for name, value, words, text in attacks(project, ROUNDS or 500):
+        for name, value, words, text in attacks(project, ROUNDS or 200):
             code, said, got, seconds = ask(process, words, text)
             if seconds > 3:  # once more: the machine may have been busy
                 *_, seconds = ask(process, words, text)
@@ -165,7 +165,7 @@ def test_no_value_ends_in_a_traceback_or_passes_without_sense(tmp_path):
             if not (is_refused or is_accepted) or seconds > 3:
                 wrong.append((name, value, words, code, said, f"{seconds:.1f} s"))
     assert not wrong, "\n".join(map(str, wrong))
-    assert accepted < (ROUNDS or 500) / 3
+    assert accepted < (ROUNDS or 200) / 3
 
 
 # ---- kills ----
@@ -223,7 +223,7 @@ def test_no_kill_and_no_loss_of_power_loses_a_result(tmp_path):
             durations[str(words)] = time.time() - started
             lose_power(project, started)  # what a stage has finished stays
         before = results(project)
-        while killed < (ROUNDS or 30):
+        while killed < (ROUNDS or 15):
             words, started = rng.choice(STAGES), time.time() - 0.01
             if rng.random() < 0.5:
                 code = run(words, operations=rng.randrange(1, 400))

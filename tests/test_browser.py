@@ -26,21 +26,26 @@ def ui(project):
         yield f"http://127.0.0.1:{port}"
 
 
-@pytest.fixture
-def page(request):
-    """An empty page of a browser, of which a picture is kept."""
+@pytest.fixture(scope="module")
+def chromium():
+    """A browser."""
     from playwright.sync_api import sync_playwright
 
-    browser = shutil.which("chromium") or shutil.which("google-chrome")
-    assert browser, "this test needs the Debian package chromium"
+    path = shutil.which("chromium") or shutil.which("google-chrome")
+    assert path, "this test needs the Debian package chromium"
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=browser, args=["--no-sandbox"])
-        shown = chromium.new_page(viewport={"width": 2400, "height": 1000})
-        shown.set_default_timeout(WAIT)
-        yield shown
-        SHOTS.mkdir(parents=True, exist_ok=True)
-        shown.screenshot(path=SHOTS / f"{request.node.name}.png")
-        chromium.close()
+        yield playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+
+
+@pytest.fixture
+def page(chromium, request):
+    """An empty page of a browser that has seen none before, of which a picture is kept."""
+    shown = chromium.new_context(viewport={"width": 2400, "height": 1000}).new_page()
+    shown.set_default_timeout(WAIT)
+    yield shown
+    SHOTS.mkdir(parents=True, exist_ok=True)
+    shown.screenshot(path=SHOTS / f"{request.node.name}.png")
+    shown.context.close()
 
 
 @pytest.fixture

@@ -165,7 +165,7 @@ def test_samples_that_do_not_fit_are_refused(tmp_path):
         new_samples.check_mask(mask / 2, found)
 
 
-@pytest.mark.service  # takes half a minute
+@pytest.mark.long  # takes half a minute
 @pytest.mark.slow
 def test_the_page_on_steps_and_features(fresh):
     python, console, _ = code_blocks("which-step-which-feature.md")

@@ -274,7 +274,7 @@ def test_dropout_acts_in_training_alone_and_follows_the_seed():
     assert (dropped != np.array(built(x))).any()
 
 
-@pytest.mark.service  # random numbers take long to compile: 20 seconds
+@pytest.mark.long  # random numbers take long to compile: 20 seconds
 def test_a_stack_with_dropout_trains_to_the_same_bytes(split):
     config = dataclasses.replace(study(), model=Model((4, 3), "gru", 0.3, 0.3), train=Train(1, 16, 0.02, 4, 2))
     first = train(split, config, 0)

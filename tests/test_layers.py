@@ -63,7 +63,7 @@ def train(config, samples):
 
 
 @pytest.mark.parametrize(
-    "target", [pytest.param(name, marks=pytest.mark.service) if "Dropout" in name else name for name in LAYERS]
+    "target", [pytest.param(name, marks=pytest.mark.long) if "Dropout" in name else name for name in LAYERS]
 )
 def test_a_layer_is_trained_and_read(target, samples):
     arguments, shape, total = LAYERS[target]
@@ -98,7 +98,7 @@ def test_relevance_is_measured_and_told_apart(samples):
     assert len(explained.vectors) == len(trained.snapshots.batches) == 3
 
 
-@pytest.mark.parametrize("name", [pytest.param("StackedDropout", marks=pytest.mark.service), "BatchNormed"])
+@pytest.mark.parametrize("name", [pytest.param("StackedDropout", marks=pytest.mark.long), "BatchNormed"])
 def test_what_acts_in_training_alone_gives_the_same_bytes_again(name, samples):
     config = study(f"{OWN}.{name}")
     first = train(config, samples)

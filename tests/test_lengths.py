@@ -302,7 +302,7 @@ def test_a_saved_model_works_alone(tmp_path, variant):
     np.testing.assert_allclose(np.asarray(loaded(padded(x, VALID))), np.asarray(model(padded(x, VALID))), atol=1e-6)
 
 
-@pytest.mark.service  # takes most of a minute
+@pytest.mark.long  # takes most of a minute
 @pytest.mark.slow
 def test_a_study_of_sequences_of_different_lengths(fresh):
     """The label is in the last step of each sample, which only its length tells."""

@@ -26,7 +26,7 @@ class Counted(OnDemand):
         return (key,)
 
 
-@pytest.mark.parametrize("processes", [1, pytest.param(2, marks=pytest.mark.service)])  # workers import TensorFlow
+@pytest.mark.parametrize("processes", [1, pytest.param(2, marks=pytest.mark.long)])  # workers import TensorFlow
 def test_a_task_is_asked_for_shortly_before_a_worker_needs_it(processes):
     tasks, ahead = Counted(20), []
 

@@ -183,7 +183,7 @@ def test_what_nobody_can_resume_is_removed(root, made_by, is_kept):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "words", [("train", "+variant=after_shared"), pytest.param(("controls",), marks=pytest.mark.service)]
+    "words", [("train", "+variant=after_shared"), pytest.param(("controls",), marks=pytest.mark.long)]
 )
 def test_a_stage_that_was_killed_resumes_and_gives_the_same_bytes(untrained, words):
     untrained.change({"seeds": [0, 1, 2, 3], "variants": ["after_shared"], "controls": {"seeds": [0]}})

@@ -25,7 +25,7 @@ def titles(out):
     return [line.split(": ")[1] for line in out.splitlines() if line.startswith("== ")]
 
 
-@pytest.mark.service  # takes half a minute
+@pytest.mark.long  # takes half a minute
 def test_an_interrupted_sweep_resumes(fresh):
     with fresh.started("python", "-m", "pipeline.sweep", *WORDS) as process:
         next(line for line in process.stdout if line.startswith("== 3 of 4: "))

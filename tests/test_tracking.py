@@ -178,7 +178,7 @@ def test_what_cannot_be_shown_is_told_with_what_exists(project):
     assert "there are no finished runs in MLflow" in error_of(project.stage, "show", "run=nix", "tracking=off")
 
 
-@pytest.mark.service  # explains twice
+@pytest.mark.long  # explains twice
 def test_samples_are_explained_by_the_model_of_a_run(project):
     np.save(project.root / "new.npy", np.random.default_rng(0).normal(size=(3, 6, 2)))
     words = ("+variant=luong", "seeds=[3]", "task=moving_key", "data.samples=400")
@@ -415,7 +415,7 @@ def hashes_of(project, name):
     return set(project.query(f"SELECT key, value FROM tags WHERE run_uuid IN ({runs}) AND key LIKE '%_hash'"))
 
 
-@pytest.mark.service  # trains and analyzes again
+@pytest.mark.long  # trains and analyzes again
 def test_the_commands_of_a_run_make_it_again_in_a_fresh_clone(project, tmp_path):
     words = ("+variant=luong", "seeds=[3]", "train.epochs=2", "task=moving_key", "data.samples=400")
     with kept(project.root / "mlruns"):

@@ -29,8 +29,8 @@ def test_it_starts_with_each_state_of_the_database(fresh):
     database = fresh.root / "mlruns/mlflow.db"
     added = "0 runs added from the result files."
     assert serve(fresh) == added
-    for damage in UNUSABLE.values():
-        damage(database)
+    for said in ("made by a newer MLflow", "is incomplete"):  # all are mended alike: test_embedded_store.py
+        UNUSABLE[said](database)
         assert serve(fresh) == added
     database.write_bytes(b"")
     assert serve(fresh) == added

@@ -737,7 +737,7 @@ def test_a_series_that_does_not_fit(tmp_path, series, sentence):
         lookup.check_task(task(tmp_path / "mine.npz", "planted_in_series"), DATA)
 
 
-@pytest.mark.service  # takes half a minute
+@pytest.mark.long  # takes half a minute
 @pytest.mark.slow
 def test_a_study_of_a_file_without_a_mask(fresh):
     values = arrays(600)

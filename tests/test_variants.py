@@ -23,6 +23,7 @@ ARTICLES = ("before_shared", "before_unshared", "after_shared", "after_unshared"
 FIXED = ("before_one_step", "after_one_step", "before_averted", "after_averted")
 MULTIPLIES = (*ARTICLES, *FIXED)
 EXPERIMENTS = (*FIXED, "self_attention")  # those of named experiments alone
+REGRESSIONS = ("after_shared", "before_averted", "bahdanau", "none")  # whose last layer alone is another: one of a kind
 
 
 def study(variant, task="planted_key", data=DATA, cell="lstm"):
@@ -71,7 +72,7 @@ def check_all_measures(variant, task, folder):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "variant", [pytest.param(v, marks=pytest.mark.service) if v in EXPERIMENTS else v for v in names_in("variant")]
+    "variant", [pytest.param(v, marks=pytest.mark.long) if v in EXPERIMENTS else v for v in names_in("variant")]
 )
 def test_every_variant_goes_through_a_classification(variant, tmp_path):
     check_all_measures(variant, "planted_key", tmp_path / "data")
@@ -79,14 +80,14 @@ def test_every_variant_goes_through_a_classification(variant, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "variant", [v if v == "multi_head" else pytest.param(v, marks=pytest.mark.service) for v in names_in("variant")]
-)  # the last layer alone is another; `before_unshared` goes through each task below
-def test_every_variant_goes_through_a_regression(variant, tmp_path):
+    "variant", ["multi_head", *(pytest.param(name, marks=pytest.mark.long) for name in REGRESSIONS)]
+)  # `before_unshared` and `luong` go through each task below
+def test_a_variant_of_each_kind_goes_through_a_regression(variant, tmp_path):
     check_all_measures(variant, "find_max", tmp_path / "data")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("variant", ["before_unshared", pytest.param("luong", marks=pytest.mark.service)])
+@pytest.mark.parametrize("variant", ["before_unshared", pytest.param("luong", marks=pytest.mark.long)])
 def test_every_task_goes_through_a_variant(variant, tmp_path):
     SMALL["file"] = {"path": str(tmp_path / "samples.npz")}
     np.savez(tmp_path / "samples.npz", **user_samples(96, 6, 1, 3))
@@ -243,7 +244,7 @@ def load_as_the_page_says(project):
         np.testing.assert_allclose(predicted, explained["prediction"], rtol=1e-5)
 
 
-@pytest.mark.service  # takes half a minute
+@pytest.mark.long  # takes half a minute
 @pytest.mark.slow
 def test_the_page_on_your_own_attention(fresh):
     python, variant, packages = code_blocks("your-attention.md")[:3]
@@ -269,7 +270,7 @@ def test_the_page_on_your_own_attention(fresh):
     assert "run `python -m pipeline.train +variant=mine`." in error
 
 
-@pytest.mark.service  # takes half a minute
+@pytest.mark.long  # takes half a minute
 @pytest.mark.slow
 def test_a_study_of_a_regression(fresh):
     fresh.change({"task": {"name": "find_max"}, "variants": ["after_unshared"], "train": {"epochs": 4}})
@@ -286,7 +287,7 @@ def test_a_study_of_a_regression(fresh):
     assert max(row["r2"] for row in controls if row["control"] == "null key") < 0.2
 
 
-@pytest.mark.service  # as other values by hand do (test_pipeline.py)
+@pytest.mark.long  # as other values by hand do (test_pipeline.py)
 @pytest.mark.slow
 def test_another_task_by_hand_leaves_the_study_alone(fresh):
     words = ("task=xor_keys", "task.key_steps=[1,4]")

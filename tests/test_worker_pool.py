@@ -11,7 +11,7 @@ from joblib.externals.loky import process_executor
 from pipeline.execution import start_tensorflow, worker_pool
 
 
-@pytest.mark.service  # imports TensorFlow in two workers
+@pytest.mark.long  # imports TensorFlow in two workers
 @pytest.mark.filterwarnings("default:A worker stopped")  # as an error, it would make the pool hang instead of fail
 def test_workers_are_not_replaced_when_their_memory_grows():
     """By default loky replaces a worker that has grown by 300 MB; the new one has to import and compile again."""
