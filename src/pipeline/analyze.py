@@ -37,7 +37,8 @@ def stage(config: Config) -> None:
 
         def keep(seed: int, result: AnalyzedSeed) -> tuple[AttendedSeed, ExplainedSeed]:
             write(seeds.index(seed), result.attention)
-            sync.ensure(config.tracking, values, {seed: trained[seed]}, {seed: result.attended}, machines)
+            logged = OnDemand([seed], trained.__getitem__)  # read only if it is
+            sync.ensure(config.tracking, values, logged, {seed: result.attended}, machines)
             return result.attended, result.explained
 
         prepare, depends_on = partial(_prepare, config), partial(fingerprint.of, config, "attention", probe, training)
