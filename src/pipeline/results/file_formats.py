@@ -9,19 +9,28 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 from zipfile import Path as PathInZip
+from zipfile import ZipFile, ZipInfo
 
 import numpy as np
-from numpy.lib.format import write_array_header_1_0
+from numpy.lib.format import write_array, write_array_header_1_0
 from numpy.typing import NDArray
 
 File = Path | PathInZip  # of a folder, or of an archive
+UNIX = 3  # the system that a ZIP archive names
 
 
 def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
-    """Write named arrays as `.npz`, with neither pickle nor date in it; missing folders are created."""
+    """Write named arrays as `.npz`, with neither pickle nor date in it; missing folders are created.
+
+    `numpy.savez` always asks for the fields of files over 4 GB, which Python writes otherwise since 3.11.4.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    named: dict[str, Any] = dict(arrays)
-    np.savez(path, allow_pickle=False, **named)
+    with ZipFile(path, "w") as archive:
+        for name, values in arrays.items():
+            array, entry = np.asanyarray(values), ZipInfo(f"{name}.npy")  # of 1980
+            entry.create_system, entry.file_size = UNIX, array.nbytes  # the size decides on these fields
+            with archive.open(entry, "w") as file:
+                write_array(file, array, allow_pickle=False)
 
 
 def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
