@@ -1,5 +1,6 @@
 """A small copy of the project, in which tests run the real commands, and how tests are spread over two processes."""
 
+import json
 import os
 import re
 import shutil
@@ -137,10 +138,14 @@ class Project:
         """Run `dvc repro`, and return the stages that it ran; others it skipped or restored."""
         return self.ran(self.run("dvc", "repro", *words).stdout)
 
+    def status(self) -> dict[str, list]:
+        """Return name -> what has changed, of all stages that DVC would run."""
+        return json.loads(self.run("dvc", "status", "--json").stdout)
+
     @staticmethod
     def ran(out: str) -> list[str]:
-        """Return the stages that DVC ran, given its output."""
-        return [line.split("'")[1] for line in out.splitlines() if line.startswith("Running stage")]
+        """Return the stages that DVC ran, given its output, by name: in which order depends on Python's hashes."""
+        return sorted(line.split("'")[1] for line in out.splitlines() if line.startswith("Running stage"))
 
     def query(self, sql: str) -> list[tuple]:
         """Ask the MLflow database, which MLflow's client would create; nothing while there is no such table."""
@@ -155,9 +160,9 @@ class Project:
         files = [path for folder in folders for path in sorted((self.root / folder).rglob("*")) if path.is_file()]
         return {path.relative_to(self.root).as_posix(): path.read_bytes() for path in files}
 
-    def results(self) -> dict[str, bytes]:
-        """Return path -> content of all that a study leaves, and dvc.lock."""
-        return self.bytes(*RESULTS) | {"dvc.lock": (self.root / "dvc.lock").read_bytes()}
+    def results(self) -> dict[str, object]:
+        """Return path -> content of all that a study leaves, and what dvc.lock says of its stages, in any order."""
+        return self.bytes(*RESULTS) | {"dvc.lock": yaml.safe_load(self.read("dvc.lock"))}
 
 
 def user_samples(samples: int, steps: int, features: int, key_step: int) -> dict[str, np.ndarray]:

@@ -94,19 +94,19 @@ def postgresql() -> Iterator[str]:
             run([*control, "-m", "immediate", "stop"])
 
 
-def mlflow_server(folder: Path, store: str, *words: str, **environment: str) -> Server:
+def mlflow_server(folder: Path, store: str, *words: str, workers: int = 1, **environment: str) -> Server:
     """Return an MLflow server on a store, which keeps the artifacts in a folder itself."""
     port = free_port()
-    place = ["--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
+    place = ["--host", "127.0.0.1", "--port", str(port), "--workers", str(workers)]
     kept = ["--backend-store-uri", store, "--artifacts-destination", str(folder)]
     command = [sys.executable, "-m", "mlflow", "server", *place, *kept, *words]
     jobs = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}  # for language models, in eight more processes
     return Server(command, f"http://127.0.0.1:{port}/health", env={**os.environ, **jobs, **environment}, cwd=folder)
 
 
-def tracked_by(server: Server, seconds: int = 30) -> dict[str, str]:
+def tracked_by(address: str, seconds: int = 30) -> dict[str, str]:
     """Return what to set in the environment for stages that log to a server, which a busy machine may make slow."""
-    return {"MLFLOW_TRACKING_URI": server.address, "MLFLOW_HTTP_REQUEST_TIMEOUT": str(seconds)}
+    return {"MLFLOW_TRACKING_URI": address, "MLFLOW_HTTP_REQUEST_TIMEOUT": str(seconds)}
 
 
 def s3_server(folder: Path) -> Server:

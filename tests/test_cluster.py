@@ -89,7 +89,7 @@ def test_a_node_that_dies_in_mid_study_changes_nothing(trained, untrained, clust
     cluster.join("a", untrained)
     doomed = cluster.join("b", untrained)
     with mlflow_server(tmp_path, f"sqlite:///{tmp_path}/mlflow.db") as server:
-        with training(untrained, cluster, "tracking=server", **tracked_by(server)) as process:
+        with training(untrained, cluster, "tracking=server", **tracked_by(server.address)) as process:
             wait_for(lambda: parts(untrained), process)
             client = MlflowClient(server.address)
             where = [client.get_experiment_by_name("attention").experiment_id]

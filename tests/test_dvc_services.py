@@ -1,7 +1,7 @@
 """What DVC does with a study beyond `dvc repro`: it stores the study on a server, and runs queued experiments."""
 
 import pytest
-from conftest import RESULTS, Project, wait_for
+from conftest import RESULTS, wait_for
 from services import s3_server, serve, stored
 
 pytestmark = pytest.mark.service
@@ -24,9 +24,7 @@ def test_a_study_goes_to_s3_and_comes_back(project, bucket, tmp_path):
     project.run("dvc", "remote", "modify", "s3", "endpointurl", bucket)
     project.run("git", "commit", "-qam", "A remote")
     project.run("dvc", "push", env=KEYS)
-    clone = Project.__new__(Project)
-    clone.root = tmp_path / "clone"
-    project.run("git", "clone", "-q", str(project.root), str(clone.root))
+    clone = project.clone(tmp_path / "clone")
     assert not (clone.root / "models").exists()
     clone.run("dvc", "pull", env=KEYS)
     assert clone.repro() == []

@@ -123,8 +123,8 @@ def test_neither_the_folder_nor_the_cores_nor_the_workers_nor_kept_programs_chan
         project = Project(tmp_path / folder, SMALL)
         project.replace("conf/config.yaml", "workers: 1", f"workers: {workers}")
         project.run("git", "init", "-q")
-        stages = ("repro", "analyze@after_shared")
-        with project.started(*command, *stages, env=environment or project.forked) as process:
+        words = (*command, "repro", "analyze@after_shared")
+        with project.started(*words, env=environment or project.forked) as process:
             _, error = process.communicate()
         assert process.returncode == 0, error
         found.append(project.results())

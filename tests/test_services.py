@@ -30,7 +30,7 @@ def database():
 
 @pytest.fixture(scope="module")
 def server(database, tmp_path_factory):
-    with mlflow_server(tmp_path_factory.mktemp("artifacts"), database, "--workers", "2") as server:
+    with mlflow_server(tmp_path_factory.mktemp("artifacts"), database, workers=2) as server:
         yield server
 
 
@@ -61,7 +61,7 @@ def test_eight_processes_that_log_at_once_lose_no_run_and_no_metric(server, fres
     fresh.stage("dataset")
     fresh.stage("train", "+variant=after_unshared", "tracking=off")
     words = (sys.executable, "-c", LOG, server.address, str(fresh.root / "models/after_unshared"))
-    options = {"stdout": subprocess.PIPE, "text": True, "env": os.environ | tracked_by(server)}
+    options = {"stdout": subprocess.PIPE, "text": True, "env": os.environ | tracked_by(server.address)}
     started = [subprocess.Popen([*words, str(n)], **options) for n in range(8)]
     assert [process.communicate(timeout=400)[0] for process in started] == ["2\n"] * 8
     client, runs = runs_of(server.address, "eight at once")
@@ -91,7 +91,7 @@ def test_training_goes_on_when_the_server_is_lost(database, tmp_path, trained, w
     with mlflow_server(tmp_path, database) as server:
         train = ("python", "-m", "pipeline.train", "+variant=after_unshared", *words, f"workers={workers}")
         seconds = 4 if what_happens == "answers no more" else 30
-        with project.started(*train, env=tracked_by(server, seconds)) as process:
+        with project.started(*train, env=tracked_by(server.address, seconds)) as process:
             wait_for(lambda: curve_shown(server, experiment), process)
             server.stop() if what_happens == "answers no more" else server.kill()
             if comes_back:
@@ -106,7 +106,7 @@ def test_training_goes_on_when_the_server_is_lost(database, tmp_path, trained, w
         assert "Traceback" not in error
         server.kill()
         server.start()
-        out = project.stage("ui", *words, env=tracked_by(server)).stdout.splitlines()
+        out = project.stage("ui", *words, env=tracked_by(server.address)).stdout.splitlines()
         assert out[:2] == [
             f"{0 if comes_back else 2} runs added from the result files.",
             f"MLflow UI: {server.address}",
@@ -163,7 +163,7 @@ def test_a_server_that_takes_no_views_is_named_once_and_all_else_goes_on(server,
     proxy = type("Forbidding", (Proxy,), {"server_address": server.address, "answers": answers})
     with ThreadingHTTPServer(("127.0.0.1", 0), proxy) as httpd:
         Thread(target=httpd.serve_forever, daemon=True).start()
-        env = tracked_by(server) | {"MLFLOW_TRACKING_URI": f"http://127.0.0.1:{httpd.server_port}"}
+        env = tracked_by(f"http://127.0.0.1:{httpd.server_port}")
         done = project.stage("ui", "tracking=server", f"tracking.experiment={experiment}", env=env)
         httpd.shutdown()
     assert re.fullmatch(said, done.stderr)
@@ -198,7 +198,7 @@ def test_a_password_that_is_wrong(tmp_path, trained):
     )
     secrets = {"MLFLOW_AUTH_CONFIG_PATH": str(config), "MLFLOW_FLASK_SERVER_SECRET_KEY": "for a test"}
     with mlflow_server(tmp_path, f"sqlite:///{tmp_path}/mlflow.db", "--app-name", "basic-auth", **secrets) as server:
-        user = tracked_by(server) | {"MLFLOW_TRACKING_USERNAME": "admin"}
+        user = tracked_by(server.address) | {"MLFLOW_TRACKING_USERNAME": "admin"}
         words = (*TRAIN, "train.epochs=1", "seeds=[7]")
         wrong = error_of(project.stage, *words, env=user | {"MLFLOW_TRACKING_PASSWORD": "wrong"})
         assert wrong.startswith(f"error: tracking.uri is {server.address}: MLflow cannot use it")

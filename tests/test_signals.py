@@ -33,15 +33,10 @@ def statuses(project):
     ("numbers", "to_group", "workers"),
     [
         ([signal.SIGINT], True, 1),
-        *(  # workers take a while to start
-            pytest.param(numbers, to_group, 2, marks=pytest.mark.long)
-            for numbers, to_group in (
-                ([signal.SIGHUP], True),  # a closed terminal
-                ([signal.SIGINT, signal.SIGINT], True),
-                ([signal.SIGTERM, signal.SIGINT], False),
-                ([signal.SIGKILL], False),
-            )
-        ),
+        pytest.param([signal.SIGHUP], True, 2, marks=pytest.mark.long),  # a closed terminal
+        pytest.param([signal.SIGINT, signal.SIGINT], True, 2, marks=pytest.mark.long),
+        pytest.param([signal.SIGTERM, signal.SIGINT], False, 2, marks=pytest.mark.long),
+        pytest.param([signal.SIGKILL], False, 2, marks=pytest.mark.long),
     ],
 )
 def test_training_that_is_ended_leaves_nothing_behind_and_prints_no_traceback(untrained, numbers, to_group, workers):

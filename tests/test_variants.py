@@ -1,7 +1,6 @@
 """Every kind of attention, every task, and what a user's layer must return."""
 
 import dataclasses
-import json
 
 import numpy as np
 import pytest
@@ -226,7 +225,7 @@ def test_unknown_arguments_of_a_layer_are_named():
 def run_study(project, variant):
     """Run the stages of a study of one variant, which are those that DVC would run."""
     stages = ["dataset", f"define@{variant}", f"train@{variant}", f"analyze@{variant}", "controls", "compare"]
-    assert json.loads(project.run("dvc", "status", "--json").stdout).keys() == set(stages)
+    assert project.status().keys() == set(stages)
     for stage, _, name in (stage.partition("@") for stage in stages):
         project.stage(stage, *[f"+variant={name}"] * bool(name))
 
