@@ -163,7 +163,7 @@ def test_combinations_of_a_sweep_go_through_the_cluster(fresh, cluster):
     assert who_worked(cluster) == {"a": 1, "b": 1}
     local, here = ([*fresh.bytes(name).values()] for name in ("local", "cluster"))
     assert here == local
-    assert serve(fresh) == "0 runs added from the result files."  # the workers could not log them, but the sweep did
+    assert serve(fresh) == "Runs added from the result files: 0."  # the workers could not log them, but the sweep did
     out = fresh.stage("sweep", *sweep, "results=again", env=cluster.environment).stdout
     assert "2 of 2 combinations were made before." in out
     assert [*fresh.bytes("again").values()] == local

@@ -57,4 +57,4 @@ def test_queued_experiments_run_side_by_side_and_leave_the_study_alone(restored)
     assert restored.repro() == []
     assert restored.bytes("attention") != before
     assert len(stored(restored)) == runs  # theirs were elsewhere, and are filled in from the files
-    assert serve(restored) == "9 runs added from the result files."  # eight seeds and a comparison
+    assert serve(restored) == "Runs added from the result files: 9."  # eight seeds and a comparison

@@ -108,7 +108,7 @@ def test_training_goes_on_when_the_server_is_lost(database, tmp_path, trained, w
         server.start()
         out = project.stage("ui", *words, env=tracked_by(server.address)).stdout.splitlines()
         assert out[:2] == [
-            f"{0 if comes_back else 2} runs added from the result files.",
+            f"Runs added from the result files: {0 if comes_back else 2}.",
             f"MLflow UI: {server.address}",
         ]
         assert [line.split("  ")[1] for line in out[2:]] == [view.title for view in views.VIEWS.values()]
@@ -168,7 +168,7 @@ def test_a_server_that_takes_no_views_is_named_once_and_all_else_goes_on(server,
         httpd.shutdown()
     assert re.fullmatch(said, done.stderr)
     assert done.stdout.splitlines() == [
-        "2 runs added from the result files.",
+        "Runs added from the result files: 2.",
         f"MLflow UI: {env['MLFLOW_TRACKING_URI']}",
     ]
     finished = [run for run in runs_of(server.address, experiment)[1] if run.info.status == "FINISHED"]

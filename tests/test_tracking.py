@@ -336,7 +336,7 @@ def test_a_lost_store_is_filled_in_again_from_the_files_and_served(project):
     with kept(store):
         shutil.rmtree(store)
         store.mkdir()
-        assert serve(project) == "23 runs added from the result files."
+        assert serve(project) == "Runs added from the result files: 23."
         after = stored(project)
         assert after <= before
         assert sorted(run["kind"] for run in map(dict, after)) == ["comparison", *["control"] * 14, *["seed"] * 8]

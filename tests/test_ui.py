@@ -27,7 +27,7 @@ def test_a_port_that_is_taken_is_named_with_another():
 @pytest.mark.service
 def test_it_starts_with_each_state_of_the_database(fresh):
     database = fresh.root / "mlruns/mlflow.db"
-    added = "0 runs added from the result files."
+    added = "Runs added from the result files: 0."
     assert serve(fresh) == added
     for said in ("made by a newer MLflow", "is incomplete"):  # all are mended alike: test_embedded_store.py
         UNUSABLE[said](database)

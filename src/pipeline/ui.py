@@ -43,7 +43,7 @@ def stage(config: Config) -> None:
 def fill_in(settings: Tracking) -> None:
     """Add runs that MLflow lacks, and print how many."""
     tracker_of(settings)
-    print(f"{sync.fill_from_files(settings)} runs added from the result files.")
+    print(f"Runs added from the result files: {sync.fill_from_files(settings)}.")
     if connection.reason:
         raise ShownOnly(f"{named(settings)}: MLflow was lost ({connection.reason}).")
 
