@@ -5,6 +5,7 @@ import json
 import re
 import shlex
 import shutil
+import time
 from contextlib import ExitStack
 
 import numpy as np
@@ -23,7 +24,9 @@ ANALYSES = [f"analyze@{name}" for name in VARIANTS]
 
 def test_every_stage_runs_once_and_then_none(project):
     assert project.first_stages == sorted(ALL)
+    start = time.monotonic()
     out = project.run("dvc", "repro").stdout
+    assert time.monotonic() - start < 60
     assert project.ran(out) == []
     assert "up to date" in out
     shown = project.stage("show").stdout
