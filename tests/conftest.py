@@ -144,8 +144,8 @@ class Project:
 
     @staticmethod
     def ran(out: str) -> list[str]:
-        """Return the stages that DVC ran, given its output, by name: in which order depends on Python's hashes."""
-        return sorted(line.split("'")[1] for line in out.splitlines() if line.startswith("Running stage"))
+        """Return the stages that DVC ran, given its output; those that need not wait for another come in any order."""
+        return [line.split("'")[1] for line in out.splitlines() if line.startswith("Running stage")]
 
     def query(self, sql: str) -> list[tuple]:
         """Ask the MLflow database, which MLflow's client would create; nothing while there is no such table."""
@@ -160,9 +160,9 @@ class Project:
         files = [path for folder in folders for path in sorted((self.root / folder).rglob("*")) if path.is_file()]
         return {path.relative_to(self.root).as_posix(): path.read_bytes() for path in files}
 
-    def results(self) -> dict[str, object]:
-        """Return path -> content of all that a study leaves, and what dvc.lock says of its stages, in any order."""
-        return self.bytes(*RESULTS) | {"dvc.lock": yaml.safe_load(self.read("dvc.lock"))}
+    def results(self) -> dict[str, bytes]:
+        """Return path -> content of all that a study leaves, and dvc.lock."""
+        return self.bytes(*RESULTS) | {"dvc.lock": (self.root / "dvc.lock").read_bytes()}
 
 
 def user_samples(samples: int, steps: int, features: int, key_step: int) -> dict[str, np.ndarray]:
